@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, module_name in COMMANDS.items():
         # Only the stage asked for is imported: some pull TensorFlow, which takes seconds.
         module = importlib.import_module(module_name) if name == command else None
-        subparser = subparsers.add_parser(name, help=module and module.__doc__)
+        subparser = subparsers.add_parser(name, help=module.__doc__ if module else None)
         if module is not None:
             subparser.add_argument(
                 "--log", type=Path, help="also write a log file, with tracebacks"
