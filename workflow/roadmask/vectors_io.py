@@ -600,17 +600,14 @@ def _frame(
 def _parsed(wkb: np.ndarray) -> np.ndarray:
     """Return geometries, None where GEOS knows no such type or can't read it."""
     with _quiet():
+        geometries = np.array(shapely.from_wkb(wkb, on_invalid="fix"), dtype=object)
+    # GDAL makes curves straight, but not those inside a collection, and GEOS can't use them.
+    for index in np.flatnonzero(shapely.get_type_id(geometries) == GeometryType.GEOMETRYCOLLECTION):
         try:
-            return np.asarray(shapely.from_wkb(wkb, on_invalid="fix"), dtype=object)
-        except shapely.errors.GEOSException:  # a type unknown to GEOS spoils the whole array
-            return np.array([_parsed_one(x) for x in wkb] + [None], dtype=object)[:-1]
-
-
-def _parsed_one(wkb: bytes | None) -> BaseGeometry | None:
-    try:
-        return shapely.from_wkb(wkb, on_invalid="fix")
-    except shapely.errors.GEOSException:
-        return None
+            shapely.get_coordinates(geometries[index])
+        except shapely.errors.GEOSException:
+            geometries[index] = None
+    return geometries
 
 
 def _finite(geometries: np.ndarray, counts: LayerCounts) -> np.ndarray:
