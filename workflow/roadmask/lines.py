@@ -1,0 +1,273 @@
+"""Street lines and centerlines of a sheet, as a raster and as vectors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import rasterio
+
+from roadmask import __version__
+from roadmask.burn import burn_lines
+from roadmask.distance import Distance, parse_distance
+from roadmask.errors import SettingError
+from roadmask.files import replacing, write_json
+from roadmask.grid import Grid
+from roadmask.raster import write_cog
+from roadmask.vectors_io import (
+    LayerRead,
+    VectorSource,
+    add_source_arguments,
+    read_layer,
+    source_from,
+)
+
+log = logging.getLogger("roadmask.lines")
+
+STREET_LINES = "street_lines"
+CENTERLINES = "centerlines"
+# How many of the values that are no number are shown.
+EXAMPLES = 5
+FOOT = Distance(1.0, "ft")
+
+
+@dataclass(frozen=True)
+class WidthSettings:
+    """Where the paved width of a centerline comes from.
+
+    Attributes
+    ----------
+    field
+        A field of the centerlines, or None.
+    unit
+        What a value of 1 in that field means: ``1 ft``, or ``12 ft`` for a count of lanes.
+    default
+        The width where there is no field or no usable value, or None for unknown.
+    """
+
+    field: str | None = None
+    unit: Distance = FOOT
+    default: Distance | None = None
+
+
+@dataclass
+class WidthCounts:
+    """Where the widths came from.
+
+    Attributes
+    ----------
+    from_field, from_default, unknown
+        Centerlines by the source of their width.
+    unreadable
+        Those whose value is no number; they count as one of the other two besides.
+    unreadable_values
+        Some of these values.
+    """
+
+    from_field: int = 0
+    from_default: int = 0
+    unknown: int = 0
+    unreadable: int = 0
+    unreadable_values: tuple[str, ...] = ()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the stage's options to `parser`."""
+    parser.add_argument("scene", type=Path, help="the sheet's raster")
+    parser.add_argument("--output", type=Path, required=True, help="the raster to write")
+    parser.add_argument("--vectors", type=Path, required=True, help="the GeoPackage to write")
+    parser.add_argument("--lines.halo", dest="halo", required=True, help='such as "200 ft"')
+    add_source_arguments(parser, STREET_LINES)
+    add_source_arguments(parser, CENTERLINES, required=True)
+    parser.add_argument("--centerlines.width_field", dest="width_field")
+    parser.add_argument("--centerlines.width_unit", dest="width_unit", default="1 ft")
+    parser.add_argument("--centerlines.width", dest="width")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read the lines on a sheet and its halo, and write them as raster, vectors and counts."""
+    with rasterio.open(arguments.scene) as dataset:
+        scene = Grid.from_dataset(dataset)
+    grid = scene.widened(halo_pixels(parse_distance(arguments.halo, "lines.halo"), scene))
+    settings = WidthSettings(
+        arguments.width_field,
+        ground_distance(arguments.width_unit, "centerlines.width_unit"),
+        ground_distance(arguments.width, "centerlines.width") if arguments.width else None,
+    )
+    sources = {key: source_from(arguments, key) for key in (STREET_LINES, CENTERLINES)}
+    columns = {CENTERLINES: (settings.field,) if settings.field else ()}
+    layers = {
+        key: read_layer(source, grid, grid.crs, key=key, columns=columns.get(key, ()))
+        for key, source in sources.items()
+        if source is not None
+    }
+    centerlines, widths = with_widths(layers[CENTERLINES].frame, settings)
+    log_widths(widths, settings)
+    layers[CENTERLINES].frame = centerlines
+    empty = centerlines.iloc[:0][["source_fid", "geometry"]]
+    streets = layers[STREET_LINES].frame if STREET_LINES in layers else empty
+    bands = np.stack([burn_lines(frame.geometry, grid) for frame in (streets, centerlines)])
+    counts = {key: summary(sources[key], layer) for key, layer in layers.items()}
+    counts[CENTERLINES]["widths"] = asdict(widths)
+    write_cog(
+        arguments.output,
+        grid,
+        bands,
+        descriptions=(STREET_LINES, CENTERLINES),
+        tags={
+            "ROADMASK_VERSION": __version__,
+            "ROADMASK_SOURCE": ", ".join(str(x["file"]) for x in counts.values()),
+            "ROADMASK_SETTINGS": json.dumps({"lines.halo": arguments.halo}),
+        },
+    )
+    write_vectors(arguments.vectors, {STREET_LINES: streets, CENTERLINES: centerlines})
+    write_json(arguments.output.with_suffix(".json"), counts)
+
+
+def halo_pixels(halo: Distance, grid: Grid) -> int:
+    """Return the halo in whole pixels, rounded up, in the direction where pixels are small."""
+    # A hair off, so that 200 ft of half-foot pixels are 400 and not 401.
+    return max(0, math.ceil(halo.pixels(min(grid.pixel_metres)) - 1e-3))
+
+
+def ground_distance(text: str, key: str) -> Distance:
+    """Read a distance that must not be in pixels.
+
+    Raises
+    ------
+    SettingError
+        If it is.
+    """
+    distance = parse_distance(text, key)
+    if distance.unit == "px":
+        raise SettingError(
+            key,
+            f"{text!r} is in pixels, but a road is as wide in every picture",
+            'Write a ground distance, such as "30 ft"',
+        )
+    return distance
+
+
+def with_widths(
+    centerlines: gpd.GeoDataFrame, settings: WidthSettings
+) -> tuple[gpd.GeoDataFrame, WidthCounts]:
+    """Give every centerline its paved width.
+
+    Zero, negative and missing values mean that the width is unknown, as in NYC's data.
+
+    Parameters
+    ----------
+    centerlines
+        With the column ``settings.field``, where that is set, of numbers or texts.
+    settings
+        Where the width comes from.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        Columns ``source_fid``, ``width_m`` (float64 metres, NaN where unknown), geometry.
+    WidthCounts
+        How many came from where.
+    """
+    counts = WidthCounts()
+    metres = np.full(len(centerlines), np.nan)
+    if settings.field is not None:
+        values, unreadable = numbers(centerlines[settings.field])
+        metres = np.where(values > 0, values * settings.unit.metres, np.nan)
+        counts.unreadable = len(unreadable)
+        counts.unreadable_values = tuple(sorted(set(unreadable))[:EXAMPLES])
+    known = np.isfinite(metres)
+    counts.from_field = int(known.sum())
+    missing = int((~known).sum())
+    if settings.default is not None:
+        metres = np.where(known, metres, settings.default.metres)
+        counts.from_default = missing
+    else:
+        counts.unknown = missing
+    frame = centerlines[["source_fid", "geometry"]].copy()
+    frame.insert(1, "width_m", metres)
+    return frame, counts
+
+
+def numbers(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Return numbers, NaN where there is none, and the values that should be but are not.
+
+    Texts that are blank count as missing. Infinity is no number.
+    """
+    texts = values.astype("string").str.strip()
+    parsed = pd.to_numeric(texts.where(texts != ""), errors="coerce").to_numpy(
+        dtype=float, na_value=np.nan
+    )
+    parsed = np.where(np.isfinite(parsed), parsed, np.nan)
+    given = (texts.notna() & (texts != "") & (texts.str.lower() != "nan")).to_numpy(dtype=bool)
+    return parsed, [str(x) for x in texts[given & np.isnan(parsed)]]
+
+
+def log_widths(counts: WidthCounts, settings: WidthSettings) -> None:
+    """Say where the widths came from and which values of the field are no number."""
+    log.info(
+        "%s: %d widths from %s, %d from centerlines.width, %d unknown",
+        CENTERLINES,
+        counts.from_field,
+        settings.field or "no field",
+        counts.from_default,
+        counts.unknown,
+    )
+    if counts.unreadable:
+        log.warning(
+            "centerlines.width_field: %d values of %s are no number, such as %s; they count as "
+            "missing",
+            counts.unreadable,
+            settings.field,
+            ", ".join(counts.unreadable_values),
+        )
+
+
+def summary(source: VectorSource | None, layer: LayerRead) -> dict[str, Any]:
+    """Return what is worth knowing of a layer, without anything that depends on the machine."""
+    if source is None:
+        return {}
+    return {
+        "file": source.name,
+        "layer": source.layer,
+        "where": source.where,
+        "changed": layer.date,
+        "features": layer.counts.as_dict(),
+    }
+
+
+def write_vectors(path: Path, layers: dict[str, gpd.GeoDataFrame]) -> None:
+    """Write layers of lines to a GeoPackage whose bytes depend on them alone.
+
+    Parameters
+    ----------
+    path
+        The file, which appears whole or not at all.
+    layers
+        Layers of lines by name; empty ones are written too.
+    """
+    with replacing(path) as temporary:
+        for name, frame in layers.items():
+            pyogrio.write_dataframe(
+                frame,
+                temporary,
+                layer=name,
+                driver="GPKG",
+                geometry_type="MultiLineString",
+                promote_to_multi=True,
+                append=False,
+            )
+
+
+def read_vectors(path: Path, layer: str) -> gpd.GeoDataFrame:
+    """Read one of the layers that `write_vectors` wrote."""
+    return pyogrio.read_dataframe(path, layer=layer)
