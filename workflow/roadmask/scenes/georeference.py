@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import rasterio
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
+from rasterio.errors import CRSError, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from roadmask.errors import InputError, SettingError
@@ -179,7 +180,11 @@ def ask_each_place(path: str, driver: str) -> list[Candidate]:
 
 
 def _ask(path: str, name: str) -> Candidate | None:
-    with rasterio.open(path) as dataset:
+    with warnings.catch_warnings():
+        # Most places say nothing, which is what is asked here.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(path)
+    with dataset:
         transform = None if dataset.transform.is_identity else dataset.transform
         crs = dataset.crs or None
     return None if transform is None and crs is None else Candidate(name, transform, crs)
