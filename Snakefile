@@ -1,0 +1,63 @@
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+sys.path.insert(0, f"{workflow.basedir}/workflow")
+# Nothing is written beside the code.
+sys.dont_write_bytecode = True
+
+from planning.locking import take_lock
+from planning.plan import Plan, summary
+from planning.checks import load
+
+
+configfile: f"{workflow.basedir}/config.yaml"
+
+
+PLAN = Plan(load(config), Path(workflow.basedir, "workflow"))
+
+
+pathvars:
+    results=PLAN.settings.results,
+    logs=f"{PLAN.settings.results}/logs",
+    benchmarks=f"{PLAN.settings.results}/benchmarks",
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    input:
+        default_targets,
+
+
+include: "workflow/rules/demo.smk"
+include: "workflow/rules/scenes.smk"
+include: "workflow/rules/tiles.smk"
+include: "workflow/rules/lines.smk"
+include: "workflow/rules/masks.smk"
+include: "workflow/rules/selection.smk"
+include: "workflow/rules/dataset.smk"
+include: "workflow/rules/model.smk"
+include: "workflow/rules/predictions.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"
+
+
+onstart:
+    take_lock()
+
+
+onsuccess:
+    for line in summary(Path(PLAN.settings.results)):
+        logger.info(line)
+
+
+onerror:
+    logger.error(
+        f"Not everything was made. The jobs' logs are in {PLAN.settings.results}/logs; "
+        "after the cause is gone, the same command goes on from here."
+    )

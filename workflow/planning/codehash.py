@@ -1,0 +1,131 @@
+"""A hash of the code that a stage runs, so that editing it reruns the stage.
+
+It covers the stage's module, every module of the package that it imports (inside functions too)
+and the data files beside them. Comments, docstrings and layout don't count.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grimp
+
+PACKAGE = "roadmask"
+# Every job runs the launcher, which sets the environment of the stage's code.
+LAUNCHER = f"{PACKAGE}.__main__"
+DATA_TO_SKIP = ("__pycache__",)
+
+
+@dataclass
+class CodeHashes:
+    """Hashes the closures of modules of one package.
+
+    Attributes
+    ----------
+    folder
+        The folder that holds the package.
+    """
+
+    folder: Path
+    _graph: grimp.ImportGraph | None = None
+    _digests: dict[Path, bytes] = field(default_factory=dict)
+
+    def of(self, module: str) -> str:
+        """Return the hash of `module` and all it imports, as 12 hexadecimal digits.
+
+        Parameters
+        ----------
+        module
+            Its dotted name, such as ``roadmask.tiles``.
+        """
+        digest = hashlib.sha256()
+        for path in self.files(module):
+            digest.update(path.relative_to(self.folder).as_posix().encode() + b"\0")
+            digest.update(self._digest(path))
+        return digest.hexdigest()[:12]
+
+    def files(self, module: str) -> list[Path]:
+        """Return the files that `module` runs or reads, sorted."""
+        if self._graph is None:
+            # No cache: it would be a folder where the user stands.
+            self._graph = grimp.build_graph(PACKAGE, cache_dir=None)
+        modules: set[str] = set()
+        for start in [m for m in (module, LAUNCHER) if m in self._graph.modules]:  # TEMP
+            modules |= {start, *self._graph.find_upstream_modules(start)}
+        paths: set[Path] = set()
+        for name in modules:
+            paths.update(self._sources(name))
+            paths.update(self._data(name))
+        return sorted(paths)
+
+    def _sources(self, module: str) -> Iterator[Path]:
+        """Yield the module's own file and the `__init__` files that run before it."""
+        parts = module.split(".")
+        for count in range(1, len(parts)):
+            yield self.folder.joinpath(*parts[:count], "__init__.py")
+        as_file = self.folder.joinpath(*parts).with_suffix(".py")
+        yield as_file if as_file.exists() else self.folder.joinpath(*parts, "__init__.py")
+
+    def _data(self, module: str) -> Iterator[Path]:
+        """Yield the files in the module's own folder that are no Python."""
+        place = self.folder.joinpath(*module.split("."))
+        folder = place if place.is_dir() else place.parent
+        for path in folder.iterdir():
+            if path.is_file() and path.suffix not in (".py", ".pyc"):
+                yield path
+            elif _holds_data(path):
+                yield from (
+                    member
+                    for member in path.rglob("*")
+                    if member.is_file() and not set(DATA_TO_SKIP) & set(member.parts)
+                )
+
+    def _digest(self, path: Path) -> bytes:
+        if path not in self._digests:
+            content = path.read_bytes()
+            if path.suffix == ".py":
+                content = meaning(content.decode("utf-8")).encode()
+            self._digests[path] = hashlib.sha256(content).digest()
+        return self._digests[path]
+
+
+def _holds_data(path: Path) -> bool:
+    """Return whether a folder is no package, so that all in it are data."""
+    return path.is_dir() and path.name not in DATA_TO_SKIP and not (path / "__init__.py").exists()
+
+
+def meaning(source: str) -> str:
+    """Return what Python code does as text, the same for every layout and comment.
+
+    `ast.dump` and `ast.unparse` would do, were they the same in all versions of Python.
+    """
+    return _text(ast.parse(source))
+
+
+def _text(node: object) -> str:
+    if isinstance(node, list):
+        return "[" + ",".join(map(_text, node)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = []
+    for name, value in ast.iter_fields(node):
+        kept = _without_docstring(node, value) if name == "body" else value
+        # Fields that a later Python added are empty in code that this project's oldest reads.
+        if kept not in (None, []) and not isinstance(kept, ast.expr_context):
+            parts.append(f"{name}={_text(kept)}")
+    return f"{type(node).__name__}({','.join(parts)})"
+
+
+def _without_docstring(node: ast.AST, body: object) -> object:
+    is_documented = isinstance(
+        node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    )
+    if is_documented and isinstance(body, list) and body:
+        first = body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            return body[1:] if isinstance(first.value.value, str) else body
+    return body

@@ -1,0 +1,297 @@
+"""What a run is to make from what: the settings and the sources, put in the rules' terms."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from planning import checks
+from planning import settings as keys
+from planning.codehash import CodeHashes
+from planning.errors import PlanningError
+from planning.settings import Layer, Settings
+from planning.sources import Catalogue, Scenes, Source
+from roadmask.demo import layout
+
+# Sheets that share one start of TensorFlow: 12 s among so many are little, and a sheet that
+# changes takes no more than these with it.
+BATCH = 16
+
+# What each way of labelling takes besides `labels.method` and `classes`.
+LABEL_KEYS = {
+    "regions": ("labels.max_road_width",),
+    "buffer": (),
+    "polygons": (),
+    "raster": ("labels.threshold",),
+}
+USES_LINES = ("regions", "buffer")
+
+# The demo city's layers, where the settings name no others.
+DEMO_LAYERS = {
+    "street_lines": layout.STREET_LINES,
+    "centerlines": layout.CENTERLINES,
+    "labels.reference": layout.TRUTH,
+}
+
+
+@dataclass(frozen=True)
+class LayerUse:
+    """A vector layer as rules use it.
+
+    Attributes
+    ----------
+    files
+        The rule's inputs.
+    arguments
+        What the stage is told.
+    fingerprint
+        The state of the files; empty where a job of the run makes them.
+    """
+
+    files: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+
+@dataclass
+class Plan:
+    """All that the Snakefile's rules need to know.
+
+    Attributes
+    ----------
+    settings
+        The checked settings.
+    workflow
+        The folder that holds the package ``roadmask``.
+    """
+
+    settings: Settings
+    workflow: Path
+    _catalogue: Catalogue = field(default_factory=Catalogue)
+
+    @cached_property
+    def _leaves(self) -> dict[str, object]:
+        # An empty `classes` means its default, which can't stand in config.yaml.
+        return keys.leaves(self.settings) | {"classes": self.settings.class_values}
+
+    @cached_property
+    def _hashes(self) -> CodeHashes:
+        return CodeHashes(self.workflow)
+
+    def code(self, module: str) -> str:
+        """Return the parameter that changes when the code of a stage does."""
+        return f"code={self._hashes.of(f'roadmask.{module}')}"
+
+    def options(self, *names: str) -> list[str]:
+        """Return leaves as arguments; a section stands for all its leaves, null for none."""
+        chosen = (
+            (key, value)
+            for name in names
+            for key, value in self._leaves.items()
+            if key == name or key.startswith(f"{name}.")
+        )
+        return [keys.argument(key, value) for key, value in chosen if value is not None]
+
+    @cached_property
+    def scenes(self) -> Scenes:
+        """The scenes of the run."""
+        if self.settings.is_demo:
+            # Computed, not looked for: the files come into being during the run.
+            training = {
+                name: Source(path, (path,))
+                for name, path in zip(layout.SCENES, layout.IMAGERY, strict=True)
+            }
+        else:
+            training = self._catalogue.pictures("imagery.paths", self.settings.imagery.paths)
+        paths = self.settings.prediction.paths
+        prediction = (
+            self._catalogue.pictures("prediction.paths", paths) if paths else dict(training)
+        )
+        return Scenes(training, prediction)
+
+    @property
+    def training(self) -> list[str]:
+        """Names of the scenes with labels."""
+        return list(self.scenes.training)
+
+    @property
+    def prediction(self) -> list[str]:
+        """Names of the scenes to predict on."""
+        return list(self.scenes.prediction)
+
+    def source(self, scene: str) -> Source:
+        """Return the picture that becomes a scene."""
+        return self.scenes.all[scene]
+
+    def source_state(self, scene: str) -> str:
+        """Return the fingerprint of a scene's picture; empty where the run itself makes it."""
+        is_made_here = self.settings.is_demo and scene in self.scenes.training
+        return "" if is_made_here else self.source(scene).fingerprint
+
+    def layer(self, key: str, flag: str | None = None) -> LayerUse:
+        """Return how the layer under a config key is used; empty where it is not set.
+
+        Parameters
+        ----------
+        key
+            Its section, such as ``street_lines``.
+        flag
+            What the stage calls it; `key` where nothing is given.
+        """
+        section: object = self.settings
+        for part in key.split("."):
+            section = getattr(section, part)
+        if not isinstance(section, Layer):
+            raise TypeError(f"{key} is no layer")
+        values = keys.leaves(section)
+        files: tuple[str, ...] = ()
+        fingerprint = ""
+        if section.path is not None:
+            source = self._catalogue.layer(f"{key}.path", section.path)
+            files, fingerprint = source.files, source.fingerprint
+            values["path"] = source.path
+        elif self.settings.is_demo and key in DEMO_LAYERS:
+            built_in = DEMO_LAYERS[key]
+            files = tuple(built_in_files(built_in.path))
+            if key == "centerlines" and values["width_field"] is None and values["width"] is None:
+                values["width_field"] = built_in.width_field
+                values["width_unit"] = built_in.width_unit
+            for name in ("path", "layer", "where"):
+                values[name] = getattr(built_in, name) if values[name] is None else values[name]
+        else:
+            return LayerUse()
+        arguments = (
+            keys.argument(f"{flag or key}.{name}", value)
+            for name, value in values.items()
+            if value is not None
+        )
+        return LayerUse(files, tuple(arguments), fingerprint)
+
+    def label_layer(self, key: str) -> LayerUse:
+        """Return how labels use a layer; the roadbeds are for one way of labelling alone."""
+        is_idle = key == "labels.polygons" and self.settings.labels.method != "polygons"
+        return LayerUse() if is_idle else self.layer(key)
+
+    def files(self, key: str) -> list[str]:
+        """Return the file that a leaf names as a rule's input; none where it is null or remote."""
+        source = self._single(key)
+        return list(source.files) if source is not None else []
+
+    def state(self, key: str) -> str:
+        """Return the fingerprint of the file that a leaf names; empty where it is null."""
+        source = self._single(key)
+        return source.fingerprint if source is not None else ""
+
+    def _single(self, key: str) -> Source | None:
+        path = self._leaves[key]
+        return None if path is None else self._catalogue.table(key, str(path))
+
+    @property
+    def draws_lines(self) -> bool:
+        """Whether there are lines to draw."""
+        settings = self.settings
+        has_path = settings.street_lines.path is not None or settings.centerlines.path is not None
+        return settings.is_demo or has_path
+
+    @property
+    def labels_from_lines(self) -> bool:
+        """Whether labels are made from lines."""
+        return self.settings.labels.method in USES_LINES
+
+    def label_options(self) -> list[str]:
+        """Return the settings that the chosen way of labelling uses, and no others."""
+        method = self.settings.labels.method
+        return self.options("labels.method", "classes", *LABEL_KEYS[method])
+
+    def label_source(self, scene: str) -> Source | None:
+        """Return the ready mask of a scene, where labels are such."""
+        pattern = self.settings.labels.raster.path
+        if self.settings.labels.method != "raster" or pattern is None:
+            return None
+        path = pattern.replace("{scene}", scene)
+        return self._catalogue.picture("labels.raster.path", path)
+
+    def require_label_sources(self) -> None:
+        """Refuse to make labels without what they are made from.
+
+        With `prediction.model` the settings need none, but somebody may ask for masks by name.
+
+        Raises
+        ------
+        PlanningError
+            Naming the keys that are not set.
+        """
+        problems = [*map(str, checks.missing_label_sources(self.settings))]
+        if problems:
+            raise PlanningError(*problems)
+
+    @property
+    def predicts_only(self) -> bool:
+        """Whether a ready model is applied, and nothing is trained."""
+        return self.settings.prediction.model is not None
+
+    @cached_property
+    def batches(self) -> dict[str, list[str]]:
+        """The sheets that one job predicts, by the batch's name."""
+        others = [name for name in self.scenes.training if name not in self.scenes.prediction]
+        chunks = [*batches(self.scenes.prediction), *batches(others)]
+        return {f"batch_{number:04d}": chunk for number, chunk in enumerate(chunks, start=1)}
+
+
+def batches(names: Iterable[str], size: int = BATCH) -> Iterator[list[str]]:
+    """Cut sorted names into batches of about `size`.
+
+    The names themselves decide where a batch ends, not their number: a sheet that is added or
+    taken away changes its own batch alone, where counting would shift all that follow.
+    """
+    ordered = sorted(names)
+    if 0 < len(ordered) <= size:
+        yield ordered
+        return
+    batch: list[str] = []
+    for name in ordered:
+        batch.append(name)
+        if zlib.crc32(name.encode()) % size == 0 or len(batch) == 2 * size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def built_in_files(path: str) -> list[str]:
+    """Return the files of the demo city that make up the layer at `path`."""
+    start = path.rpartition(".")[0] + "."
+    others = [name for name in layout.OUTPUTS if name.startswith(start) and name != path]
+    return [path, *others]
+
+
+def summary(results: Path) -> list[str]:
+    """Return the lines that a finished run ends with.
+
+    Parameters
+    ----------
+    results
+        The results folder.
+    """
+    lines = []
+    selection = results / "selection" / "summary.json"
+    if selection.is_file():
+        lines += selection_lines(json.loads(selection.read_text(encoding="utf-8")))
+    for name, what in (
+        ("masks.vrt", "masks"),
+        ("predictions", "predictions"),
+        ("evaluation/metrics.json", "figures"),
+        ("report/index.html", "report"),
+    ):
+        if (results / name).exists():
+            lines.append(f"{what}: {results / name}")
+    return lines
+
+
+def selection_lines(table: dict[str, object]) -> list[str]:
+    """Return the selection's summary as text, its numbers by verdict and reason."""
+    return [f"selection: {json.dumps(table)}"]

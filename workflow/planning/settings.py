@@ -1,0 +1,494 @@
+"""The settings: every key of ``config.yaml`` with its type, default and meaning.
+
+The models here are the one source of truth. ``config.yaml`` and its JSON schema are written from
+them (`planning.documents`), and the rules' ``params`` are made from their leaves (`leaves`,
+`argument`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from roadmask.distance import PATTERN, UNITS, parse_distance
+from roadmask.errors import SettingError
+
+DEMO = "demo"
+DEFAULT_CLASSES = {"road": 1}
+OTHER, IGNORE = "other", "ignore"
+
+
+def _accepts_text(annotation: object) -> bool:
+    """Return whether a value of this type may be text, at any depth."""
+    if annotation is str:
+        return True
+    if typing.get_origin(annotation) is Literal:
+        return any(isinstance(value, str) for value in typing.get_args(annotation))
+    if typing.get_origin(annotation) is Annotated:
+        return _accepts_text(typing.get_args(annotation)[0])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return True
+    return any(_accepts_text(part) for part in typing.get_args(annotation) if part is not str)
+
+
+def _accepts_null(annotation: object) -> bool:
+    """Return whether None is one of the values of this type."""
+    origin = typing.get_origin(annotation)
+    return origin in (typing.Union, types.UnionType) and type(None) in typing.get_args(annotation)
+
+
+def _unquoted(value: object) -> object:
+    """Read text as the YAML scalar that it looks like, lists element by element.
+
+    ``--config 'tiles={size: 300}'`` hands over ``"300"``, and YAML 1.1 takes ``1e-3`` for text.
+    """
+    if isinstance(value, list):
+        return [_unquoted(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+        return float(value)
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+
+
+def _distance(least: float, *, pixels: bool = True) -> AfterValidator:
+    """Return a check that text is a distance with a unit, not below `least`."""
+
+    def check(text: str) -> str:
+        try:
+            distance = parse_distance(text)
+        except SettingError as error:
+            raise PydanticCustomError(
+                "distance",
+                "{problem}. {remedy}",
+                {"problem": error.problem, "remedy": error.remedy},
+            ) from None
+        if distance.value < least or (least > 0 and distance.value == 0):
+            raise PydanticCustomError("distance", "must be more than 0, not {text}", {"text": text})
+        if distance.unit == "px" and not pixels:
+            raise PydanticCustomError(
+                "distance", "{text} is in pixels: a length on the ground is needed", {"text": text}
+            )
+        return text
+
+    return AfterValidator(check)
+
+
+def _no_bare_number(value: object) -> object:
+    """Refuse a distance without unit in words of its own."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise PydanticCustomError(
+            "distance",
+            '{number} has no unit. Write "{number} ft" or another of {units}',
+            {"number": f"{value:g}", "units": ", ".join(UNITS)},
+        )
+    return value
+
+
+_DISTANCE_SCHEMA = WithJsonSchema({"type": "string", "pattern": PATTERN})
+GroundDistance = Annotated[str, BeforeValidator(_no_bare_number), _distance(0), _DISTANCE_SCHEMA]
+PositiveDistance = Annotated[
+    str, BeforeValidator(_no_bare_number), _distance(1e-12), _DISTANCE_SCHEMA
+]
+WidthUnit = Annotated[
+    str, BeforeValidator(_no_bare_number), _distance(1e-12, pixels=False), _DISTANCE_SCHEMA
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+PartShare = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Count = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A mapping of keys in ``config.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_text(cls, value: object, info: ValidationInfo) -> object:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            return {} if value is None else value  # `tiles:` with nothing below it
+        if not _accepts_text(annotation):
+            return _unquoted(value)
+        if _accepts_null(annotation) and value in ("", "null", "~"):
+            return None
+        return value
+
+
+class Layer(Section):
+    """A vector layer and the part of it that counts."""
+
+    path: Text | None = Field(
+        default=None,
+        description="shapefile, zipped shapefile, GeoPackage, GeoJSON …; also /vsizip/ paths",
+    )
+    layer: Text | None = Field(
+        default=None, description="the layer's name, where the file holds several"
+    )
+    where: Text | None = Field(default=None, description="the features that count, in OGR SQL")
+
+
+class Demo(Section):
+    """The built-in city."""
+
+    seed: Seed = Field(default=1, description="which city")
+    broken_lines: Share = Field(
+        default=0.1, description="share of street lines that get a gap of 2 to 25 ft"
+    )
+
+
+def _limits(value: object) -> object:
+    """Let one pair of limits stand for all bands."""
+    value = _unquoted(value)
+    if isinstance(value, list) and value and not any(isinstance(part, list) for part in value):
+        return [value]
+    return value
+
+
+def _check_limits(pairs: list[list[float]] | None) -> list[list[float]] | None:
+    for pair in pairs or []:
+        if len(pair) != 2 or pair[0] >= pair[1]:
+            raise PydanticCustomError(
+                "limits", "{pair} is no pair [low, high] with low below high", {"pair": str(pair)}
+            )
+    return pairs
+
+
+def _check_bands(bands: list[int]) -> list[int]:
+    if len(set(bands)) != len(bands):
+        raise PydanticCustomError("bands", "names a band twice", {})
+    return bands
+
+
+def _epsg(value: object) -> object:
+    """Let a bare number stand for an EPSG code."""
+    is_code = isinstance(value, int) and not isinstance(value, bool)
+    return f"EPSG:{value}" if is_code else value
+
+
+def _one_path(value: object) -> object:
+    """Let one path stand for a list of one."""
+    return [value] if isinstance(value, str) and value else value
+
+
+Paths = Annotated[list[Text], BeforeValidator(_one_path)]
+
+
+class Imagery(Section):
+    """The pictures."""
+
+    paths: Paths = Field(
+        default=[],
+        description="files and globs: JP2, GeoTIFF, PNG; also /vsizip/, /vsis3/, /vsicurl/ paths",
+    )
+    bands: Annotated[
+        list[Annotated[int, Field(ge=1)]], Field(min_length=1), AfterValidator(_check_bands)
+    ] = Field(default=[1, 2, 3], description="the source bands used, counted from 1, in this order")
+    scale: Annotated[
+        list[list[float]] | None, BeforeValidator(_limits), AfterValidator(_check_limits)
+    ] = Field(
+        default=None,
+        description="[low, high], or a list of these, one a band: the source values that become "
+        "0 and 255. Needed for other types than uint8",
+        json_schema_extra={"type": ["array", "null"], "items": {"type": ["number", "array"]}},
+    )
+    crs: Annotated[Text | None, BeforeValidator(_epsg)] = Field(
+        default=None, description='such as "EPSG:2263"; used where a file carries none'
+    )
+    nodata: float | None = Field(default=None, description="used where a file carries none")
+    georeference: Literal["required", "pixel"] = Field(
+        default="required", description="`pixel` for pictures that lie nowhere on the ground"
+    )
+
+
+class Centerlines(Layer):
+    """The middle lines of the roads, and the paved width they carry."""
+
+    width_field: Text | None = Field(default=None, description="the field with the paved width")
+    width_unit: WidthUnit = Field(
+        default="1 ft", description='what 1 in that field means; "12 ft" where it counts lanes'
+    )
+    width: PositiveDistance | None = Field(
+        default=None, description="the width where there is no field or no value in it"
+    )
+
+
+class Lines(Section):
+    """Line rasters."""
+
+    halo: GroundDistance = Field(
+        default="200 ft", description="how far beyond a sheet's border lines are looked at"
+    )
+
+
+class Tiles(Section):
+    """The tiles that scenes, lines and masks are cut into."""
+
+    size: Annotated[int, Field(ge=16, le=8192)] = Field(default=256, description="edge in pixels")
+    overlap: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="pixels that neighbouring tiles share; less than the size"
+    )
+
+
+class RasterLabels(Section):
+    """Ready masks."""
+
+    path: Text | None = Field(
+        default=None, description="with {scene} in it, which stands for the scene's name"
+    )
+
+
+def _raster_path(value: object) -> object:
+    """Let the path stand for the mapping that holds it."""
+    return {"path": value} if isinstance(value, str) else value
+
+
+class Labels(Section):
+    """How each pixel gets its label."""
+
+    method: Literal["regions", "buffer", "polygons", "raster"] = Field(
+        default="regions",
+        description="regions (street lines + centerlines), buffer (centerlines + width), "
+        "polygons (roadbeds), raster (ready masks)",
+    )
+    polygons: Layer = Field(default=Layer(), description="for `polygons`: the label itself")
+    islands: Layer = Field(default=Layer(), description="ground cut out of the label")
+    reference: Layer = Field(
+        default=Layer(), description="an answer to score against, never trained on"
+    )
+    raster: Annotated[RasterLabels, BeforeValidator(_raster_path)] = Field(
+        default=RasterLabels(), description="for `raster`: the masks; the path alone will do"
+    )
+    threshold: float = Field(
+        default=127, description="for `raster` with one class: values above it are road"
+    )
+    max_road_width: PositiveDistance = Field(
+        default="150 ft", description="a ceiling: wider than any road here"
+    )
+
+
+class Selection(Section):
+    """Which tiles are left out. All are shares from 0 to 1."""
+
+    min_road_share: Share = Field(
+        default=0.01, description="least share of road in a tile to train on"
+    )
+    max_road_share: Share = Field(
+        default=0.95, description="largest share of road in a tile to train on"
+    )
+    empty_share: Share = Field(
+        default=0.1, description="how many of the road-free tiles training keeps"
+    )
+    max_nodata_share: Share = Field(default=0.5, description="of all pixels of a tile")
+    max_unknown_share: Share = Field(
+        default=0.2, description="of a tile's pixels that have a picture"
+    )
+    review: Text | None = Field(
+        default=None, description="CSV `tile,verdict` (keep or drop) by a person, which wins"
+    )
+
+
+class Split(Section):
+    """Training, validation and test ground."""
+
+    train: PartShare = Field(default=0.7, description="share of the blocks")
+    val: PartShare = Field(default=0.15, description="share of the blocks")
+    test: PartShare = Field(default=0.15, description="share of the blocks")
+    block: PositiveDistance = Field(
+        default="256 ft", description="edge of a square of ground that never straddles two splits"
+    )
+    seed: Seed = Field(default=1, description="another number deals the blocks out in another way")
+
+
+class Model(Section):
+    """The network."""
+
+    architecture: Literal["unet"] = Field(default="unet", description="its name")
+
+
+class Training(Section):
+    """How the network is trained."""
+
+    epochs: Count = Field(default=30, description="at most so many")
+    batch_size: Count = Field(default=16, description="tiles a step")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.001, description="at the start"
+    )
+    loss: Literal["dice_crossentropy"] = Field(default="dice_crossentropy", description="its name")
+    patience: Count = Field(
+        default=8, description="epochs without a better validation loss until training ends"
+    )
+    seed: Seed = Field(default=1, description="of weights, order and augmentation")
+
+
+class Prediction(Section):
+    """Where and how the network is applied."""
+
+    paths: Paths | None = Field(
+        default=None, description="imagery to predict on; null: the imagery above"
+    )
+    model: Text | None = Field(
+        default=None, description="a .keras file; then no labels, dataset or training are needed"
+    )
+    window: Annotated[int, Field(ge=32, le=8192)] = Field(default=512, description="edge in pixels")
+    overlap: Annotated[int, Field(ge=0)] = Field(
+        default=64, description="pixels of halo on each side"
+    )
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="null: the one chosen on validation"
+    )
+
+
+def _check_classes(classes: dict[str, Any]) -> dict[str, Any]:
+    for name, values in classes.items():
+        if not _is_class_value(values):
+            raise PydanticCustomError(
+                "classes",
+                "{name}: {values} is no value, [r, g, b] or list of these",
+                {"name": name, "values": json.dumps(values)},
+            )
+    if classes and not set(classes) - {OTHER, IGNORE}:
+        raise PydanticCustomError("classes", "names no class besides other and ignore", {})
+    return classes
+
+
+def _is_class_value(value: object) -> bool:
+    def is_number(part: object) -> bool:
+        return isinstance(part, int) and not isinstance(part, bool) and 0 <= part <= 65535
+
+    def is_single(part: object) -> bool:
+        is_colour = isinstance(part, list) and len(part) == 3 and all(map(is_number, part))
+        return is_number(part) or is_colour
+
+    return is_single(value) or (
+        isinstance(value, list) and bool(value) and all(map(is_single, value))
+    )
+
+
+def _read_classes(value: object) -> object:
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return {str(name): _unquoted(values) for name, values in value.items()}
+    return _unquoted(value)
+
+
+class Settings(Section):
+    """All settings."""
+
+    dataset: Text = Field(
+        default=DEMO, description="`demo` for the built-in city; any other name: the paths below"
+    )
+    results: Text = Field(default="results", description="the folder that everything is written to")
+    demo: Demo = Field(default=Demo(), description="the built-in city")
+    area: Layer = Field(
+        default=Layer(),
+        description="polygons: ground outside is left out of every stage after scenes",
+    )
+    imagery: Imagery = Field(default=Imagery(), description="the pictures")
+    street_lines: Layer = Field(default=Layer(), description="the edges of the pavement")
+    centerlines: Centerlines = Field(
+        default=Centerlines(), description="the middle lines of the roads, and the paved width"
+    )
+    lines: Lines = Field(default=Lines(), description="line rasters")
+    tiles: Tiles = Field(default=Tiles(), description="the tiles that training takes")
+    labels: Labels = Field(default=Labels(), description="how each pixel gets its label")
+    # Not {road: 1}: a mapping in a user's file is laid over this one key by key,
+    # and `road` would stay in it.
+    classes: Annotated[
+        dict[str, Any], BeforeValidator(_read_classes), AfterValidator(_check_classes)
+    ] = Field(
+        default={},
+        description="name: its value, [r, g, b], or list of these in the label source; `other` is "
+        "class 0, values under `ignore` become 255, the rest count from 1 in their order. "
+        "{} means {road: 1}",
+        json_schema_extra={"additionalProperties": {"type": ["integer", "array"]}},
+    )
+    selection: Selection = Field(
+        default=Selection(), description="which tiles are left out, as shares"
+    )
+    split: Split = Field(default=Split(), description="training, validation and test ground")
+    model: Model = Field(default=Model(), description="the network")
+    training: Training = Field(default=Training(), description="how the network is trained")
+    prediction: Prediction = Field(
+        default=Prediction(), description="where and how the network is applied"
+    )
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the scenes are those of the built-in city."""
+        return self.dataset == DEMO
+
+    @property
+    def in_pixels(self) -> bool:
+        """Whether the pictures lie nowhere on the ground."""
+        return self.imagery.georeference == "pixel"
+
+    @property
+    def class_values(self) -> dict[str, Any]:
+        """`classes` with its default filled in."""
+        return self.classes or DEFAULT_CLASSES
+
+
+def all_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all sections and leaves."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from all_keys(field.annotation, f"{prefix}{name}.")
+
+
+def leaves(section: BaseModel, prefix: str = "") -> dict[str, Any]:
+    """Return the value of every leaf by its dotted name."""
+    values: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            values |= leaves(value, f"{prefix}{name}.")
+        else:
+            values[prefix + name] = value
+    return values
+
+
+def argument(key: str, value: object) -> str:
+    """Return a leaf as the command-line argument that the stages take.
+
+    Equal values give equal text: 1 and 1.0 are both ``1``.
+    """
+    return f"--{key}={_as_text(value)}"
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        separator = ";" if any(isinstance(part, list) for part in value) else ","
+        return separator.join(map(_as_text, value))
+    return str(value)

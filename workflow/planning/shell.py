@@ -1,0 +1,37 @@
+"""What stands before every job's command."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+# Another installation's data breaks the PROJ and GDAL inside the wheels.
+UNSET = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH", "PYTHONHOME")
+
+
+def job_prefix(workflow: Path, *, own_python: bool) -> str:
+    """Return the shell code that prepares the environment of a job.
+
+    Parameters
+    ----------
+    workflow
+        The folder that holds the package.
+    own_python
+        Whether jobs run with Snakemake's own Python, rather than with conda's.
+    """
+    variables = {
+        "PYTHONPATH": str(workflow),
+        "PYTHONSAFEPATH": "1",  # no module of the folder that the user stands in
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",  # nothing is written beside the code
+        # GeoPackage and shapefile hold the time of writing, and would never be the same twice.
+        "OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z",
+    }
+    exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    commands = ["set -euo pipefail", f"unset {' '.join(UNSET)}", f"export {exports}"]
+    if own_python:
+        # Works without an activated environment, and on nodes that know nothing of it.
+        commands.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
+    # Snakemake formats this text.
+    return "; ".join(commands).replace("{", "{{").replace("}", "}}") + "; "

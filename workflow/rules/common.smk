@@ -1,0 +1,107 @@
+"""What several rule files share. The logic is in workflow/planning."""
+
+from planning.errors import PlanningError
+from planning.machine import memory_mb, processors
+from planning.shell import job_prefix
+from snakemake.settings.types import DeploymentMethod
+
+IS_LOCAL = workflow.nodes is None
+
+if IS_LOCAL and not {"mem", "mem_mb", "mem_mib"} & set(
+    workflow.resource_settings.resources
+):
+    # As many jobs at once as fit into this machine, whatever --cores says.
+    workflow.register_resource("mem_mb", memory_mb())
+
+shell.prefix(
+    job_prefix(
+        Path(workflow.basedir, "workflow"),
+        own_python=not workflow.deployment_settings.deployment_method
+        & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER},
+    )
+)
+
+
+wildcard_constraints:
+    scene=r"[^/]+",
+
+
+def cpus(wanted):
+    """Return how many threads a job gets: no more than this machine has, where it runs here."""
+    return min(wanted, processors()) if IS_LOCAL else wanted
+
+
+def megabytes(wanted):
+    """Return a job's memory, which grows with every attempt."""
+    return lambda wildcards, attempt: wanted * attempt
+
+
+def given(**flags):
+    """Return optional inputs as arguments: {flag: name of the input}."""
+
+    def arguments(wildcards, input):
+        return [
+            part
+            for flag, name in flags.items()
+            for path in [input.get(name)]
+            if path
+            for part in (f"--{flag}", path)
+        ]
+
+    return arguments
+
+
+def scene_source(wildcards):
+    """Return the picture of a scene and the files beside it."""
+    if wildcards.scene not in PLAN.scenes.all:
+        raise PlanningError(f"There is no scene {wildcards.scene!r} in imagery.paths.")
+    return list(PLAN.source(wildcards.scene).files)
+
+
+def label_inputs(wildcards):
+    """Return what the chosen way of labelling makes a scene's mask from."""
+    PLAN.require_label_sources()
+    inputs = {
+        "scene": "<results>/scenes/{scene}.tif",
+        "polygons": list(PLAN.label_layer("labels.polygons").files),
+        "islands": list(PLAN.label_layer("labels.islands").files),
+        "area": list(PLAN.layer("area").files),
+    }
+    if PLAN.labels_from_lines:
+        inputs["lines"] = "<results>/lines/{scene}.tif"
+        inputs["vectors"] = "<results>/lines/{scene}.gpkg"
+    source = PLAN.label_source(wildcards.scene)
+    if source is not None:
+        inputs["raster"] = list(source.files)
+    return inputs
+
+
+def label_raster_options(wildcards):
+    """Return the ready mask of a scene as an argument."""
+    source = PLAN.label_source(wildcards.scene)
+    return [f"--labels.raster={source.path}"] if source else []
+
+
+def label_raster_state(wildcards):
+    """Return the fingerprint of a scene's ready mask."""
+    source = PLAN.label_source(wildcards.scene)
+    return source.fingerprint if source else ""
+
+
+def default_targets(wildcards):
+    """Return what a run without a target makes."""
+    if PLAN.predicts_only:
+        return rules.predictions.input
+    return [
+        *(rules.demo.input if PLAN.settings.is_demo else []),
+        *rules.scenes.input,
+        *rules.tiles.input,
+        *rules.lines.input,
+        *rules.masks.input,
+        *rules.selection.input,
+        *rules.dataset.input,
+        *rules.model.input,
+        *rules.predictions.input,
+        *rules.evaluation.input,
+        *rules.report.input,
+    ]

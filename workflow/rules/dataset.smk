@@ -1,0 +1,38 @@
+rule dataset:
+    input:
+        "<results>/dataset/dataset.json",
+
+
+rule write_dataset:
+    input:
+        tiles=expand("<results>/tiles/{scene}.json", scene=PLAN.training),
+        masks=expand("<results>/masks/tiles/{scene}.json", scene=PLAN.training),
+        selection=expand("<results>/selection/{scene}.csv", scene=PLAN.training),
+    output:
+        dataset="<results>/dataset/dataset.json",
+        split="<results>/dataset/split.gpkg",
+        tiles="<results>/dataset/tiles.csv",
+    log:
+        "<logs>/dataset/dataset.log",
+    benchmark:
+        "<benchmarks>/dataset/dataset.tsv"
+    conda:
+        "../../envs/tensorflow.yaml"
+    threads: cpus(8)
+    resources:
+        mem_mb=megabytes(3000),
+    params:
+        train=PLAN.options("split.train"),
+        val=PLAN.options("split.val"),
+        test=PLAN.options("split.test"),
+        block=PLAN.options("split.block"),
+        seed=PLAN.options("split.seed"),
+        classes=PLAN.options("classes"),
+        code=PLAN.code("dataset"),
+    message:
+        "Writing the data set"
+    shell:
+        "python -m roadmask dataset --tiles {input.tiles:q} --masks {input.masks:q}"
+        " --selection {input.selection:q} --output {output.dataset:q} {params.train:q}"
+        " {params.val:q} {params.test:q} {params.block:q} {params.seed:q} {params.classes:q}"
+        " --threads {threads} --log {log:q}"

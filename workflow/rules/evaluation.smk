@@ -1,0 +1,35 @@
+rule evaluation:
+    input:
+        "<results>/evaluation/metrics.json",
+
+
+rule evaluate:
+    input:
+        predictions=expand("<results>/predictions/{scene}.tif", scene=PLAN.training),
+        masks=expand("<results>/masks/{scene}.tif", scene=PLAN.training),
+        dataset="<results>/dataset/dataset.json",
+        split="<results>/dataset/split.gpkg",
+        model=PLAN.files("prediction.model") or "<results>/model/model.keras",
+        reference=PLAN.layer("labels.reference").files,
+    output:
+        metrics="<results>/evaluation/metrics.json",
+        tiles="<results>/evaluation/tiles.csv",
+    log:
+        "<logs>/evaluation/evaluation.log",
+    benchmark:
+        "<benchmarks>/evaluation/evaluation.tsv"
+    conda:
+        "../../envs/tensorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(2000),
+    params:
+        reference=PLAN.layer("labels.reference", flag="reference").arguments,
+        reference_state=PLAN.layer("labels.reference").fingerprint,
+        code=PLAN.code("evaluation"),
+    message:
+        "Scoring the predictions on the test ground"
+    shell:
+        "python -m roadmask evaluation --predictions {input.predictions:q} --masks {input.masks:q}"
+        " --dataset {input.dataset:q} --split {input.split:q} --model {input.model:q}"
+        " --output {output.metrics:q} {params.reference:q} --log {log:q}"

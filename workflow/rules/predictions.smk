@@ -1,0 +1,75 @@
+rule predictions:
+    input:
+        expand(
+            [
+                "<results>/predictions/{scene}.tif",
+                "<results>/predictions/probability/{scene}.tif",
+            ],
+            scene=PLAN.prediction,
+        ),
+        [] if PLAN.settings.in_pixels else "<results>/mosaics/predictions.json",
+
+
+# A rule for each batch, since outputs with wildcards can't be a list of files.
+for name, batch in PLAN.batches.items():
+
+    rule:
+        name:
+            f"predict_{name}"
+        input:
+            scenes=expand("<results>/scenes/{scene}.tif", scene=batch),
+            model=PLAN.files("prediction.model") or "<results>/model/model.keras",
+            area=PLAN.layer("area").files,
+        output:
+            classes=expand("<results>/predictions/{scene}.tif", scene=batch),
+            styles=expand("<results>/predictions/{scene}.qml", scene=batch),
+            probability=expand(
+                "<results>/predictions/probability/{scene}.tif", scene=batch
+            ),
+        log:
+            f"<logs>/predictions/{name}.log",
+        benchmark:
+            f"<benchmarks>/predictions/{name}.tsv"
+        conda:
+            "../../envs/tensorflow.yaml"
+        threads: cpus(16)
+        resources:
+            mem_mb=megabytes(3000),
+        params:
+            folder=f"--output-folder={PLAN.settings.results}/predictions",
+            window=PLAN.options("prediction.window"),
+            overlap=PLAN.options("prediction.overlap"),
+            threshold=PLAN.options("prediction.threshold"),
+            model_state=PLAN.state("prediction.model"),
+            area=PLAN.layer("area").arguments,
+            area_state=PLAN.layer("area").fingerprint,
+            code=PLAN.code("predictions"),
+        message:
+            f"Predicting {len(batch)} scenes"
+        shell:
+            "python -m roadmask predictions {input.scenes:q} --model {input.model:q}"
+            " {params.folder:q} {params.window:q} {params.overlap:q} {params.threshold:q}"
+            " {params.area:q} --threads {threads} --log {log:q}"
+
+
+rule mosaic_predictions:
+    input:
+        expand("<results>/predictions/{scene}.tif", scene=PLAN.prediction),
+    output:
+        "<results>/mosaics/predictions.json",
+    log:
+        "<logs>/predictions/mosaic.log",
+    benchmark:
+        "<benchmarks>/predictions/mosaic.tsv"
+    conda:
+        "../../envs/geo.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(1000),
+    params:
+        vrt=f"--output={PLAN.settings.results}/predictions.vrt",
+        code=PLAN.code("mosaic"),
+    message:
+        "Joining all predictions in one layer"
+    shell:
+        "python -m roadmask mosaic {input:q} {params.vrt:q} --log {log:q}"

@@ -1,0 +1,33 @@
+rule tiles:
+    input:
+        expand("<results>/tiles/{scene}.json", scene=PLAN.training),
+
+
+rule cut_scene:
+    input:
+        scene="<results>/scenes/{scene}.tif",
+        area=PLAN.layer("area").files,
+    output:
+        "<results>/tiles/{scene}.json",
+    log:
+        "<logs>/tiles/{scene}.log",
+    benchmark:
+        "<benchmarks>/tiles/{scene}.tsv"
+    conda:
+        "../../envs/geo.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(1000),
+    params:
+        size=PLAN.options("tiles.size"),
+        overlap=PLAN.options("tiles.overlap"),
+        bands=PLAN.options("imagery.bands"),
+        scale=PLAN.options("imagery.scale"),
+        area=PLAN.layer("area").arguments,
+        area_state=PLAN.layer("area").fingerprint,
+        code=PLAN.code("tiles"),
+    message:
+        "Cutting {wildcards.scene} into tiles"
+    shell:
+        "python -m roadmask tiles {input.scene:q} --output {output:q} {params.size:q}"
+        " {params.overlap:q} {params.bands:q} {params.scale:q} {params.area:q} --log {log:q}"
