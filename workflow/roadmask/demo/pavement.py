@@ -102,7 +102,7 @@ def pave(network: Network) -> Pavement:
     filled = _rounded(filled.union(slips), CORNER_RADIUS)
     islands, filled = _small_holes(filled, slips)
     medians = tuple(
-        part for road in wide if road.median > 0 for part in _medians(road, wide, filled)
+        part for road in wide if road.median > 0 for part in _medians(road, network.roads, filled)
     )
     low = _polygons(filled.difference(shapely.unary_union(medians)).intersection(ground))
 
@@ -216,12 +216,12 @@ def _small_holes(filled: BaseGeometry, slips: BaseGeometry) -> tuple[list[Polygo
     return islands, shapely.unary_union(parts)
 
 
-def _medians(road: Road, wide: list[Road], filled: BaseGeometry) -> list[Polygon]:
+def _medians(road: Road, roads: tuple[Road, ...], filled: BaseGeometry) -> list[Polygon]:
     """Lay the median of a divided road, broken at its crossings."""
     crossings = [
         other.line.buffer(other.width / 2 + 22, cap_style="square")
-        for other in wide
-        if other is not road
+        for other in roads
+        if other is not road and other.level == "low"
     ]
     ends = [Point(road.line.coords[k]).buffer(40) for k in (0, -1)]
     pieces = road.line.difference(shapely.unary_union(crossings + ends))

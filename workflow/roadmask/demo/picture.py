@@ -1,25 +1,251 @@
-"""The demo city from the air."""
+"""The demo city from the air: everything painted in its order, then lit and photographed."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
-from rasterio.features import rasterize
-from affine import Affine
+import shapely
+from shapely import Point, Polygon
 
-from roadmask.demo.layout import HEIGHT, PIXEL, WIDTH
+from roadmask.demo.blocks import CONCRETE, Blocks
+from roadmask.demo.canvas import BORDER, Canvas, Colour
 from roadmask.demo.pavement import Pavement
-from roadmask.demo.streets import Network
+from roadmask.demo.streets import Network, Road, sheets_ground
+from roadmask.demo.traffic import (
+    asphalt,
+    crossing_zone,
+    draw_car,
+    drive_cars,
+    frame_at,
+    mark_crossings,
+    mark_stretch,
+    on_canvas,
+    park_cars,
+    stretches,
+    wear_roads,
+)
+from roadmask.demo.vectors import VIADUCT_HEIGHT
+
+WATER: Colour = (52, 70, 74, 24)
+CURB: Colour = (188, 184, 176, 182)
+DECK_EDGE: Colour = (196, 192, 182, 186)
+PLANKS: Colour = (150, 140, 122, 146)
 
 
 def render(network: Network, pavement: Pavement, seed: int) -> npt.NDArray[np.uint8]:
-    shape = round(HEIGHT / PIXEL), round(WIDTH / PIXEL)
-    road = rasterize(
-        [(pavement.roads, 1)],
-        out_shape=shape,
-        transform=Affine(PIXEL, 0, 0, 0, -PIXEL, HEIGHT),
-        dtype="uint8",
-    )
+    """Photograph the city.
+
+    Parameters
+    ----------
+    network : Network
+        Its axes.
+    pavement : Pavement
+        Its roadbeds and blocks.
+    seed : int
+        Decides everything that the map does not.
+
+    Returns
+    -------
+    numpy.ndarray of uint8, shape (4, rows, columns)
+        Red, green, blue and near infrared of the ground of all sheets.
+    """
     rng = np.random.default_rng([seed, 4])
-    noise = rng.integers(-12, 12, size=(4, *shape), dtype="int8")
-    return (150 - 60 * road[None] + noise).astype("uint8")
+    # In the northern hemisphere shadows fall to the north of west and east.
+    canvas = Canvas(
+        sun=math.radians(rng.uniform(50, 130)), elevation=math.radians(rng.uniform(48, 57))
+    )
+    canvas.pixels[:] = CONCRETE
+    blocks = Blocks(canvas, rng, network.turn)
+    view = sheets_ground().buffer(BORDER, join_style="mitre")
+
+    _water(canvas, rng, network)
+    low_roads = on_canvas(network, "low")
+    _surface(canvas, rng, low_roads, pavement, view)
+    for block in pavement.blocks:
+        if block.intersects(view):
+            blocks.paint(
+                block,
+                park=any(block.contains(point) for point in network.parks),
+                close=any(block.contains(point) for point in network.cul_de_sacs),
+                waterside=block.distance(network.water) < 5,
+            )
+    blocks.verge(pavement.corridor.difference(shapely.union(pavement.low, network.water)))
+    for strip in (*pavement.medians, *pavement.islands):
+        if strip.intersects(view):
+            blocks.small(strip)
+    _street_trees(blocks, rng, low_roads, pavement, view)
+    _low_traffic(canvas, rng, low_roads, pavement)
+    blocks.draw_trees()
+    low_mask = canvas.mask(shapely.union(pavement.low, pavement.alleys))
+    slabs = ~low_mask & (canvas.heights == 0)
+    _viaduct(canvas, rng, on_canvas(network, "high"), pavement)
+    high_mask = canvas.mask(pavement.high)
+    # Street paint is hidden by the deck above it; the deck's own was put on after it.
+    painted = low_mask | high_mask | (canvas.paint > 0)
+    return canvas.finish(rng, painted, slabs & _plain(canvas), network.turn)
+
+
+def _plain(canvas: Canvas) -> npt.NDArray[np.bool_]:
+    """Return where the ground still is the sidewalk's concrete."""
+    return np.asarray((canvas.pixels == np.array(CONCRETE, np.uint8)).all(axis=2))
+
+
+def _water(canvas: Canvas, rng: np.random.Generator, network: Network) -> None:
+    """Fill the water, wall it in, build the pier and put boats beside it."""
+    canvas.fill_geometry(network.water, WATER, rough=55)
+    canvas.stroke(
+        shapely.get_coordinates(network.water.exterior), (206, 202, 194, 196), 1.5, closed=True
+    )
+    canvas.fill_geometry(network.pier, PLANKS, height=6, rough=90)
+    shed = network.pier.buffer(-8)
+    if not shed.is_empty:
+        canvas.fill_geometry(shed, (186, 188, 190, 180), height=26, rough=40)
+    for line in network.ferries:
+        for place in (70.0, 190.0):
+            if place < line.length:
+                middle, along = frame_at(line, place)
+                _boat(canvas, middle, along, rng.uniform(50, 80))
+
+
+def _boat(
+    canvas: Canvas, middle: npt.NDArray[np.float64], along: npt.NDArray[np.float64], length: float
+) -> None:
+    side = np.array([-along[1], along[0]])
+    stern, bow = middle - along * length / 2, middle + along * length / 2
+    wake = [stern, stern - along * length * 2 + side * 16, stern - along * length * 2 - side * 16]
+    canvas.fill(wake, (84, 104, 106, 40), rough=150)
+    half = length * 0.14
+    hull = [
+        stern - half * side,
+        stern + half * side,
+        bow - along * 12 + half * side,
+        bow,
+        bow - along * 12 - half * side,
+    ]
+    canvas.fill(hull, (226, 228, 228, 214), height=10)
+    cabin = [
+        middle + a * along * length * 0.25 + b * side * half * 0.7
+        for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    ]
+    canvas.fill(cabin, (232, 140, 50, 200), height=18)
+
+
+def _surface(
+    canvas: Canvas, rng: np.random.Generator, roads: list[Road], pavement: Pavement, view: Polygon
+) -> None:
+    """Pave the streets, each with an asphalt of its own, and line them with curbs."""
+    rest = asphalt(rng)
+    low = canvas.mask(pavement.low)
+    alleys = canvas.mask(pavement.alleys)
+    # Curbs first: the asphalt covers the half that would lie on the road.
+    for part in shapely.get_parts(pavement.low):
+        for ring in (part.exterior, *part.interiors):
+            canvas.stroke(shapely.get_coordinates(ring), CURB, 1.5, closed=True)
+    before = canvas.pixels.copy()
+    tones = canvas.pixels
+    tones[low] = rest
+    for road in roads:
+        if road.kind == "alley":
+            continue
+        # A street is not resurfaced as a whole.
+        lengths = np.cumsum([0.0, *rng.uniform(250, 800, size=16)])
+        for start, end in zip(lengths[:-1], lengths[1:], strict=True):
+            if start >= road.line.length:
+                break
+            tone = asphalt(rng)
+            piece = shapely.ops.substring(road.line, start, min(end, road.line.length))
+            if piece.geom_type == "LineString" and piece.intersects(view.buffer(60)):
+                strip = piece.buffer(road.width / 2 + 1, cap_style="flat")
+                canvas.fill_geometry(strip, tone, rough=60)
+    tones[alleys] = asphalt(rng)
+    keep = ~(low | alleys)
+    tones[keep] = before[keep]
+    canvas.rough[low] = 60
+    canvas.rough[keep & (canvas.rough == 60)] = 64
+
+
+def _low_traffic(
+    canvas: Canvas, rng: np.random.Generator, roads: list[Road], pavement: Pavement
+) -> None:
+    """Paint the streets and put cars on them."""
+    main = [road for road in roads if road.kind not in ("alley", "cul-de-sac")]
+    parts = stretches(main, 17.0)
+    before = canvas.paint.copy()
+    wear_roads(canvas, rng, stretches(main, 0.0))
+    for part in parts:
+        mark_stretch(canvas, rng, part)
+    mark_crossings(canvas, rng, main)
+    outside = ~canvas.mask(pavement.low)
+    canvas.paint[outside] = before[outside]
+    ground = shapely.union(pavement.high, crossing_zone(roads))
+    keep_off = shapely.union(ground, shapely.unary_union([*pavement.medians, *pavement.islands]))
+    park_cars(canvas, rng, parts, keep_off)
+    drive_cars(canvas, rng, parts)
+    for road in roads:
+        if road.kind == "cul-de-sac":
+            end = np.array(road.line.coords[-1])
+            for angle in rng.uniform(0, 2 * math.pi, size=3):
+                out = np.array([math.cos(angle), math.sin(angle)])
+                draw_car(canvas, rng, end + 30 * out, np.array([-out[1], out[0]]))
+
+
+def _street_trees(
+    blocks: Blocks, rng: np.random.Generator, roads: list[Road], pavement: Pavement, view: Polygon
+) -> None:
+    """Plant trees along the curbs; their crowns reach over the road."""
+    free = pavement.roads.buffer(2.5)
+    covered = shapely.union(pavement.high.buffer(12), free)
+    shapely.prepare(covered)
+    for road in roads:
+        if road.kind in ("alley", "cul-de-sac"):
+            continue
+        density = rng.uniform(0.15, 0.8)
+        for side in (-1, 1):
+            for place in np.arange(15.0, road.line.length, 27.0):
+                if rng.random() > density:
+                    continue
+                middle, along = frame_at(road.line, float(place + rng.uniform(-5, 5)))
+                normal = np.array([-along[1], along[0]])
+                spot = Point(middle + side * (road.width / 2 + 4.5) * normal)
+                if view.contains(spot) and not covered.contains(spot):
+                    blocks.plant(spot.x, spot.y, 5, 9)
+
+
+def _viaduct(
+    canvas: Canvas, rng: np.random.Generator, roads: list[Road], pavement: Pavement
+) -> None:
+    """Lay the highway's deck over all that is below, and its traffic."""
+    deck = canvas.mask(pavement.high)
+    canvas.paint[deck] = 0
+    canvas.wear[deck] = 128
+    for part in shapely.get_parts(pavement.high):
+        for ring in (part.exterior, *part.interiors):
+            canvas.stroke(shapely.get_coordinates(ring), DECK_EDGE, 2.0, closed=True)
+    canvas.pixels[deck] = asphalt(rng)
+    canvas.rough[deck] = 55
+    steps = round(VIADUCT_HEIGHT * 2)
+    canvas.heights[deck] = steps
+    # Ramps come down: their height follows the distance from their foot.
+    for road in roads:
+        if road.kind != "ramp":
+            continue
+        for start in np.arange(0.0, road.line.length - 60, 6.0):
+            middle, along = frame_at(road.line, float(start))
+            share = np.clip(start / (road.line.length - 60), 0, 1)
+            strip = shapely.box(-3.5, -road.width / 2, 3.5, road.width / 2)
+            turned = shapely.affinity.affine_transform(
+                strip, [along[0], -along[1], along[1], along[0], middle[0], middle[1]]
+            )
+            if start > 62:
+                canvas.fill_geometry(
+                    turned.intersection(pavement.high), None, height=VIADUCT_HEIGHT * float(share)
+                )
+    parts = stretches(roads, 0.0)
+    wear_roads(canvas, rng, [part for part in parts if part.road.kind == "highway"])
+    outside = canvas.paint.copy()
+    for part in stretches(roads, 4.0):
+        mark_stretch(canvas, rng, part)
+    canvas.paint[~deck] = outside[~deck]
+    drive_cars(canvas, rng, [part for part in parts if part.road.kind == "highway"], VIADUCT_HEIGHT)

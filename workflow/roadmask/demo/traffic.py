@@ -1,0 +1,318 @@
+"""Markings, wear and cars on the demo city's roads."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from shapely import LineString, MultiPolygon, Point
+from shapely.geometry.base import BaseGeometry
+from shapely.ops import substring
+
+from roadmask.demo.canvas import Canvas, Colour
+from roadmask.demo.streets import CARRIAGEWAY, Network, Road
+
+WHITE, YELLOW, GREEN, RED = 1, 2, 3, 4
+
+CAR_COLOURS: tuple[Colour, ...] = (
+    (225, 226, 226, 215),
+    (205, 207, 209, 200),
+    (40, 41, 44, 60),
+    (28, 28, 30, 45),
+    (120, 122, 126, 120),
+    (92, 95, 100, 100),
+    (130, 30, 32, 140),
+    (38, 58, 110, 95),
+    (228, 186, 40, 215),
+    (70, 78, 66, 90),
+    (178, 168, 146, 175),
+)
+
+
+def asphalt(rng: np.random.Generator) -> Colour:
+    """Draw the tone of a paved surface: old, new, in between, or concrete.
+
+    Roads, parking lots, playgrounds and tarred roofs all draw from here, so that the tone
+    alone tells nothing.
+    """
+    kind = rng.choice(4, p=[0.36, 0.24, 0.26, 0.14])
+    base = (
+        rng.uniform(112, 138),
+        rng.uniform(66, 86),
+        rng.uniform(90, 110),
+        rng.uniform(146, 168),
+    )[kind]
+    warm = rng.uniform(0.0, 6.0) + (6.0 if kind == 3 else 0.0)
+    near = base * rng.uniform(0.9, 1.04)
+    return round(base + warm * 0.4), round(base), round(base - warm), round(near)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a road between its crossings."""
+
+    road: Road
+    line: LineString
+
+
+def frame_at(
+    line: LineString, distance: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return a point of a line and the line's direction there, as a unit vector."""
+    before = line.interpolate(max(0.0, distance - 1.0))
+    after = line.interpolate(min(line.length, distance + 1.0))
+    along = np.array([after.x - before.x, after.y - before.y])
+    return np.array(line.interpolate(distance).coords[0]), along / np.linalg.norm(along)
+
+
+def box_at(
+    middle: npt.NDArray[np.float64], along: npt.NDArray[np.float64], length: float, width: float
+) -> npt.NDArray[np.float64]:
+    """Return the corners of a rectangle, `length` lying along a direction."""
+    side = np.array([-along[1], along[0]])
+    return np.array(
+        [
+            middle + a * length / 2 * along + b * width / 2 * side
+            for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        ]
+    )
+
+
+def stretches(roads: list[Road], clear: float) -> list[Stretch]:
+    """Cut roads into what lies `clear` feet or more off their crossings."""
+    found = []
+    for road in roads:
+        others = [
+            other.line.buffer(other.width / 2 + clear)
+            for other in roads
+            if other is not road and other.line.distance(road.line) < 1.0
+        ]
+        rest = road.line.difference(shapely.unary_union(others)) if others else road.line
+        found += [
+            Stretch(road, part)
+            for part in shapely.get_parts(rest)
+            if part.geom_type == "LineString" and part.length > 12
+        ]
+    return found
+
+
+def draw_car(
+    canvas: Canvas,
+    rng: np.random.Generator,
+    middle: npt.NDArray[np.float64],
+    along: npt.NDArray[np.float64],
+    raised: float = 0.0,
+) -> None:
+    """Draw a car, van or truck."""
+    if not canvas.sees([middle - 20, middle + 20]):
+        return
+    colour = CAR_COLOURS[int(rng.integers(len(CAR_COLOURS)))]
+    kind = rng.random()
+    length, width, height = rng.uniform(14, 16.5), rng.uniform(5.8, 6.6), 5.0
+    if kind > 0.93:
+        length, width, height = rng.uniform(24, 32), 8.0, 11.0
+        colour = CAR_COLOURS[int(rng.integers(2))]
+    elif kind > 0.8:
+        length, width, height = rng.uniform(17, 20), 6.8, 7.0
+    canvas.fill(box_at(middle, along, length, width), colour, height=raised + height, rough=20)
+    glass: Colour = (36, 42, 48, 40)
+    if kind <= 0.93:
+        shift = rng.choice([-1, 1]) * 0.5
+        for at, size in ((0.16, 0.12), (-0.27, 0.09)):
+            spot = middle + along * (at * length + shift)
+            canvas.fill(box_at(spot, along, size * length, width * 0.82), glass)
+    else:
+        front = middle + along * length * 0.42
+        canvas.fill(box_at(front, along, length * 0.05, width * 0.9), glass)
+
+
+def wear_roads(canvas: Canvas, rng: np.random.Generator, parts: list[Stretch]) -> None:
+    """Darken the wheel tracks, patch the trenches, draw cracks and manholes."""
+    for part in parts:
+        road, line = part.road, part.line
+        lanes = _lanes(road)
+        for offset in lanes:
+            track = line.offset_curve(offset)
+            if not track.is_empty and track.geom_type == "LineString":
+                canvas.stain(shapely.get_coordinates(track), int(rng.integers(119, 126)), 4.0)
+        for _ in range(rng.poisson(line.length / 60)):
+            middle, along = frame_at(line, rng.uniform(0, line.length))
+            side = np.array([-along[1], along[0]])
+            spot = middle + side * rng.uniform(-0.42, 0.42) * road.width
+            size = rng.uniform(4, 22), rng.uniform(3, 7)
+            canvas.stain(box_at(spot, along, *size), int(rng.choice([102, 108, 114, 142, 150])))
+        for _ in range(rng.poisson(line.length / 50)):
+            middle, along = frame_at(line, rng.uniform(0, line.length))
+            side = np.array([-along[1], along[0]])
+            steps = np.cumsum(rng.uniform(-2, 2, size=(7, 1)), axis=0) * side
+            steps = steps + np.arange(7)[:, None] * rng.uniform(2, 6) * along
+            spot = middle + side * rng.uniform(-0.4, 0.4) * road.width
+            canvas.stain(spot + steps, 96, 0.5)
+        for _ in range(rng.poisson(line.length / 110)):
+            middle, along = frame_at(line, rng.uniform(0, line.length))
+            side = np.array([-along[1], along[0]])
+            spot = middle + side * rng.uniform(-0.25, 0.25) * road.width
+            angles = np.linspace(0, 2 * math.pi, 9)[:-1]
+            ring = spot + 1.4 * np.column_stack([np.cos(angles), np.sin(angles)])
+            canvas.stain(ring, 82)
+
+
+def _lanes(road: Road) -> list[float]:
+    """Return the lanes' middles as offsets from the axis."""
+    half = road.width / 2
+    if road.kind in ("avenue", "diagonal"):
+        inner = road.median / 2
+        width = (half - inner - 8) / 2
+        offsets = [inner + width / 2, inner + 1.5 * width]
+        return [sign * offset for sign in (-1, 1) for offset in offsets]
+    if road.kind in ("highway", "ramp"):
+        return [0.0] if road.kind == "ramp" else [-CARRIAGEWAY / 3, 0.0, CARRIAGEWAY / 3]
+    return [0.0] if road.one_way else [-half * 0.36, half * 0.36]
+
+
+def mark_stretch(canvas: Canvas, rng: np.random.Generator, part: Stretch) -> None:
+    """Paint the lines along a road between two crossings."""
+    road, line = part.road, part.line
+    half = road.width / 2
+    if road.kind in ("alley", "cul-de-sac"):
+        return
+    if road.kind == "highway":
+        for offset in (-half + 2, half - 2):
+            _solid(canvas, line, offset, WHITE if offset > 0 else YELLOW)
+        for offset in (-CARRIAGEWAY / 6, CARRIAGEWAY / 6):
+            _dashes(canvas, line, offset)
+        return
+    if road.kind == "ramp":
+        for offset in (-half + 2, half - 2):
+            _solid(canvas, line, offset, WHITE)
+        return
+    if road.median > 0:
+        for side in (-1, 1):
+            _solid(canvas, line, side * (road.median / 2 + 1.5), YELLOW)
+            _dashes(canvas, line, side * (road.median / 2 + (half - 8 - road.median / 2) / 2))
+            _solid(canvas, line, side * (half - 8), WHITE)
+        return
+    if not road.one_way:
+        for offset in (-0.6, 0.6):
+            _solid(canvas, line, offset, YELLOW)
+    if road.kind in ("avenue", "diagonal"):
+        quarter = (half - 8) / 2
+        offsets = (-quarter, quarter) if not road.one_way else (-quarter, 0.0, quarter)
+        for offset in offsets:
+            _dashes(canvas, line, offset)
+        if rng.random() < 0.5:
+            for side in (-1, 1):
+                _solid(canvas, line, side * (half - 8), WHITE)
+    elif road.one_way and rng.random() < 0.75:
+        _solid(canvas, line, half - 8, WHITE)
+        _solid(canvas, line, 8 - half, WHITE)
+
+
+def _solid(canvas: Canvas, line: LineString, offset: float, code: int) -> None:
+    curve = line.offset_curve(offset)
+    for piece in shapely.get_parts(curve):
+        canvas.mark(shapely.get_coordinates(piece), code, 0.5)
+
+
+def _dashes(canvas: Canvas, line: LineString, offset: float) -> None:
+    curve = line.offset_curve(offset)
+    for piece in shapely.get_parts(curve):
+        for start in np.arange(5.0, piece.length - 10, 30.0):
+            canvas.mark(shapely.get_coordinates(substring(piece, start, start + 10)), WHITE, 0.5)
+
+
+def mark_crossings(canvas: Canvas, rng: np.random.Generator, roads: list[Road]) -> None:
+    """Paint crosswalks and stop lines where roads cross."""
+    for road, other in itertools.permutations(roads, 2):
+        crossing = road.line.intersection(other.line.buffer(1.0))
+        if crossing.is_empty:
+            continue
+        for part in shapely.get_parts(crossing):
+            at = road.line.project(part.interpolate(0.5, normalized=True) if part.length else part)
+            _, along = frame_at(road.line, at)
+            _, across = frame_at(other.line, other.line.project(road.line.interpolate(at)))
+            sine = abs(along[0] * across[1] - along[1] * across[0])
+            cosine = abs(float(along @ across))
+            if sine < math.sin(math.radians(38)) or rng.random() < 0.1:
+                continue
+            off = (other.width / 2 + road.width / 2 * cosine) / sine + 8.0
+            zebra = rng.random() < 0.7
+            for way in (-1, 1):
+                place = at + way * off
+                if 8 < place < road.line.length - 8:
+                    _crosswalk(canvas, road, place, way, zebra=zebra)
+
+
+def _crosswalk(canvas: Canvas, road: Road, place: float, way: int, *, zebra: bool) -> None:
+    middle, along = frame_at(road.line, place)
+    side = np.array([-along[1], along[0]])
+    half = road.width / 2 - 1.0
+    if zebra:
+        for offset in np.arange(-half + 1, half, 4.0):
+            canvas.mark(box_at(middle + offset * side, along, 10.0, 1.9), WHITE)
+    else:
+        for edge in (-5.0, 5.0):
+            spot = middle + edge * along
+            canvas.mark([spot - half * side, spot + half * side], WHITE, 1.0)
+    stop = middle + way * 10.0 * along
+    reach = (-half, half) if road.one_way else ((0.5, half) if way < 0 else (-half, -0.5))
+    # Traffic keeps right: seen along the axis, its side before a crossing is the right one.
+    canvas.mark([stop - reach[0] * side, stop - reach[1] * side], WHITE, 1.0)
+
+
+def park_cars(
+    canvas: Canvas, rng: np.random.Generator, parts: list[Stretch], keep_off: BaseGeometry
+) -> None:
+    """Park cars along the curbs."""
+    shapely.prepare(keep_off)
+    for part in parts:
+        road, line = part.road, part.line
+        if road.kind not in ("street", "avenue", "diagonal", "shore"):
+            continue
+        for side in (-1, 1):
+            share = rng.uniform(0.25, 0.8)
+            for place in np.arange(10.0, line.length - 10, 21.0):
+                if rng.random() > share:
+                    continue
+                middle, along = frame_at(line, float(place + rng.uniform(-1.5, 1.5)))
+                normal = np.array([-along[1], along[0]])
+                spot = middle + side * (road.width / 2 - rng.uniform(3.9, 4.6)) * normal
+                if not keep_off.intersects(Point(spot)):
+                    draw_car(canvas, rng, spot, along * side)
+
+
+def drive_cars(
+    canvas: Canvas, rng: np.random.Generator, parts: list[Stretch], raised: float = 0.0
+) -> None:
+    """Put cars into the lanes."""
+    for part in parts:
+        road, line = part.road, part.line
+        if road.kind in ("alley", "cul-de-sac"):
+            continue
+        busy = 1 / 95 if road.kind in ("avenue", "diagonal", "highway") else 1 / 160
+        for lane in _lanes(road):
+            for place in np.sort(rng.uniform(0, line.length, size=rng.poisson(line.length * busy))):
+                middle, along = frame_at(line, float(place))
+                normal = np.array([-along[1], along[0]])
+                draw_car(
+                    canvas, rng, middle + lane * normal, along * (1 if lane <= 0 else -1), raised
+                )
+
+
+def on_canvas(network: Network, level: str) -> list[Road]:
+    """Return the roads of one level."""
+    return [road for road in network.roads if road.level == level]
+
+
+def crossing_zone(roads: list[Road]) -> MultiPolygon | BaseGeometry:
+    """Return the ground where roads cross, with room for the crosswalks."""
+    zones = [
+        one.line.buffer(one.width / 2 + 20).intersection(other.line.buffer(other.width / 2 + 20))
+        for one, other in itertools.combinations(roads, 2)
+        if one.line.distance(other.line) < 1.0
+    ]
+    return shapely.unary_union(zones)
