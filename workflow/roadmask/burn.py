@@ -28,8 +28,10 @@ def burn_lines(geometries: Iterable[BaseGeometry], grid: Grid) -> np.ndarray:
     - the pixels of a line form an eight-connected chain without a gap, which no fill over
       four neighbours crosses;
     - where a line ends on another, between that one's vertices too, their pixels touch.
-      GDAL's own burning moves a segment's ends to pixel centres first, and so leaves a gap
-      at one such place in some dozens.
+
+    GDAL's own burning (`rasterio.features.rasterize`) is gap-free as well, but moves the
+    ends of each segment to pixel centres first: 5 % of its pixels are not touched by the
+    line, and a line that leaves the grid by more than 2**31 pixels is lost.
 
     Parameters
     ----------
