@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from planning import checks
 from planning import settings as keys
@@ -193,9 +194,7 @@ class Plan:
     @property
     def draws_lines(self) -> bool:
         """Whether there are lines to draw."""
-        settings = self.settings
-        has_path = settings.street_lines.path is not None or settings.centerlines.path is not None
-        return settings.is_demo or has_path
+        return self.settings.is_demo or self.settings.centerlines.path is not None
 
     @property
     def labels_from_lines(self) -> bool:
@@ -292,6 +291,17 @@ def summary(results: Path) -> list[str]:
     return lines
 
 
-def selection_lines(table: dict[str, object]) -> list[str]:
-    """Return the selection's summary as text, its numbers by verdict and reason."""
-    return [f"selection: {json.dumps(table)}"]
+def selection_lines(table: dict[str, Any]) -> list[str]:
+    """Return the selection's summary as text: its tiles by verdict and reason.
+
+    Parameters
+    ----------
+    table
+        The content of ``selection/summary.json``.
+    """
+    lines = [f"{table['tiles']:>8} tiles in {len(table['scenes'])} scenes"]
+    for verdict, count in table["verdicts"].items():
+        lines.append(f"{count:>8} {verdict}")
+        reasons = table["reasons"].get(verdict, {})
+        lines += [f"{number:>8}   {reason}" for reason, number in reasons.items()]
+    return lines

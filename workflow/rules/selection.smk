@@ -40,7 +40,8 @@ rule select_tiles:
 
 rule summarize_selection:
     input:
-        expand("<results>/selection/{scene}.csv", scene=PLAN.training),
+        tables=expand("<results>/selection/{scene}.csv", scene=PLAN.training),
+        review=PLAN.files("selection.review"),
     output:
         "<results>/selection/summary.json",
     log:
@@ -53,8 +54,11 @@ rule summarize_selection:
     resources:
         mem_mb=megabytes(500),
     params:
+        review=PLAN.options("selection.review"),
+        review_state=PLAN.state("selection.review"),
         code=PLAN.code("selection_summary"),
     message:
         "Counting the tiles of all scenes"
     shell:
-        "python -m roadmask selection-summary {input:q} --output {output:q} --log {log:q}"
+        "python -m roadmask selection-summary {input.tables:q} --output {output:q}"
+        " {params.review:q} --log {log:q}"
