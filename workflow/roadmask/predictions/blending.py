@@ -123,7 +123,7 @@ def classes_of(probabilities: np.ndarray, threshold: float) -> np.ndarray:
     """
     if len(probabilities) == 1:
         road = probabilities[0] >= lowest_byte(threshold)
-        classes = road.astype(np.uint8)
+        classes: np.ndarray = road.astype(np.uint8)
     else:
         classes = np.argmax(probabilities, axis=0).astype(np.uint8)
     classes[probabilities[0] == NODATA] = NODATA

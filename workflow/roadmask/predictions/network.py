@@ -66,10 +66,10 @@ def load_network(path: Path, window: int, bands: int, outputs: int, batch: int) 
     _check_shapes(path, model, window, bands)
     signature = tf.TensorSpec((batch, window, window, bands), tf.uint8)
 
-    @tf.function(input_signature=[signature], autograph=False)
-    def answer(pixels: tf.Tensor) -> tf.Tensor:
+    def forward(pixels: tf.Tensor) -> tf.Tensor:
         return tf.cast(model(tf.cast(pixels, tf.float32), training=False), tf.float32)
 
+    answer = tf.function(forward, input_signature=[signature], autograph=False)
     shape = tuple(answer.get_concrete_function().output_shapes)
     if shape != (batch, window, window, outputs):
         raise InputError(

@@ -182,7 +182,8 @@ def mirrored(indices: np.ndarray, size: int) -> np.ndarray:
         return np.zeros_like(indices)
     period = 2 * (size - 1)
     folded = np.abs(indices) % period
-    return np.minimum(folded, period - folded)
+    inside: np.ndarray = np.minimum(folded, period - folded)
+    return inside
 
 
 def _pieces(start: int, count: int, size: int) -> list[np.ndarray]:
