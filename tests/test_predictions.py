@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
+import pyogrio
 import pytest
+import rasterio
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
+from scipy.ndimage import uniform_filter
+from shapely import box
 
+from roadmask.__main__ import main
 from roadmask.errors import SettingError
+from roadmask.files import sha256
 from roadmask.grid import Grid
+from roadmask.model.card import Card, embed_card
 from roadmask.predictions.blending import classes_of, lowest_byte, probability_bytes
 from roadmask.predictions.lattice import Lattice, Span, lattice_origin
 from roadmask.predictions.picture import mirrored
 from roadmask.predictions.streaming import in_thread
+from roadmask.raster import write_cog
 
 LONG_ISLAND = CRS.from_epsg(2263)
 LATTICES = st.builds(
@@ -149,7 +162,7 @@ def test_one_output_is_cut_at_the_threshold():
 
 def test_of_more_outputs_the_first_highest_wins():
     values = np.array([[[10, 100, 255]], [[200, 100, 255]], [[44, 54, 255]]], dtype=np.uint8)
-    assert classes_of(values, 0.5).tolist() == [[1, 0, 255]]
+    assert classes_of(values, None).tolist() == [[1, 0, 255]]
 
 
 def test_a_thread_runs_ahead_no_farther_than_told_and_ends():
@@ -176,3 +189,417 @@ def test_what_a_thread_raises_reaches_the_taker():
 
     with in_thread(items(), 2) as taken, pytest.raises(ValueError, match="broken"):
         list(taken)
+
+
+# --- whole scenes ------------------------------------------------------------------------
+
+ORIGIN = (987_500.0, 212_500.0)
+WEIGHTS, BIAS = np.array([3.0, -2.0, 1.5]), -0.7
+
+Save = Callable[..., Path]
+
+
+def card_for(**changes) -> Card:
+    fields = {
+        "architecture": "test",
+        "bands": (1, 2, 3),
+        "scale": None,
+        "classes": ("road",),
+        "outputs": 1,
+        "threshold": 100 / 254,
+        "input_stride": 4,
+        "pixel_metres": 0.5 * 1200 / 3937,
+        "settings": {},
+        "dataset_sha256": "",
+        "figures": {},
+        "versions": {},
+    }
+    return Card(**(fields | changes))
+
+
+@pytest.fixture(scope="session")
+def save_model(tmp_path_factory) -> Save:
+    """Saves small networks whose answer is known."""
+    import keras
+
+    def save(layers, card: Card | None = None, shape=(None, None, 3)) -> Path:
+        path = tmp_path_factory.mktemp("model") / "model.keras"
+        inputs = keras.Input(shape)
+        keras.Model(inputs, layers(keras.layers.Rescaling(1 / 255)(inputs))).save(path)
+        if card is not None:
+            embed_card(path, card)
+        return path
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def pixelwise(save_model) -> Path:
+    """A network that knows one formula for each pixel."""
+    return save_model(pixelwise_layer, card_for())
+
+
+def pixelwise_layer(tensor):
+    import keras
+
+    layer = keras.layers.Conv2D(1, 1, activation="sigmoid")
+    answer = layer(tensor)
+    layer.set_weights([WEIGHTS.reshape(1, 1, 3, 1), np.array([BIAS])])
+    return answer
+
+
+@pytest.fixture(scope="session")
+def blurring(save_model) -> Path:
+    """A network that answers the mean of the first band over 5 x 5 pixels."""
+    import keras
+
+    def layers(tensor):
+        layer = keras.layers.Conv2D(1, 5, padding="same", use_bias=False)
+        answer = layer(tensor)
+        kernel = np.zeros((5, 5, 3, 1))
+        kernel[:, :, 0] = 1 / 25
+        layer.set_weights([kernel])
+        return answer
+
+    return save_model(layers, card_for())
+
+
+@pytest.fixture(scope="session")
+def pooling(save_model) -> Path:
+    """A network that sees its whole window at once, and pools on a stride of 4."""
+    import keras
+
+    def layers(tensor):
+        keras.utils.set_random_seed(5)
+        deep = keras.layers.AveragePooling2D(4)(keras.layers.Conv2D(4, 3, padding="same")(tensor))
+        whole = keras.layers.GlobalAveragePooling2D(keepdims=True)(deep)
+        up = keras.layers.UpSampling2D(4)(deep + whole)
+        joined = keras.layers.Concatenate()([up, tensor])
+        return keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(joined)
+
+    return save_model(layers, card_for())
+
+
+def picture_of(width: int, height: int, seed: int = 0, bands: int = 4) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (bands, height, width), dtype=np.uint8)
+
+
+def grid_at(x: int, y: int, width: int, height: int) -> Grid:
+    whole = Grid(10_000, 10_000, Affine(0.5, 0, ORIGIN[0], 0, -0.5, ORIGIN[1]), LONG_ISLAND)
+    return whole.window(x, y, width, height)
+
+
+def write_scene(path: Path, grid: Grid, picture: np.ndarray, nodata: float | None = None) -> Path:
+    write_cog(path, grid, picture, nodata=nodata, tags={"ROADMASK_SOURCE": f"{path.stem}.jp2"})
+    return path
+
+
+def predict(model: Path, folder: Path, *scenes: Path, window=32, overlap=8, extra=()) -> int:
+    arguments = ["predictions", *map(str, scenes), "--model", str(model)]
+    arguments += ["--output-folder", str(folder), f"--prediction.window={window}"]
+    return main([*arguments, f"--prediction.overlap={overlap}", *extra])
+
+
+def read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as dataset:
+        return dataset.read()
+
+
+def assert_nearest(values: np.ndarray, probabilities: np.ndarray) -> None:
+    """Each byte is the nearest to the probability, up to float32's rounding."""
+    assert np.abs(values - probabilities * 254).max() <= 0.5 + 1e-3
+
+
+def formula(picture: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-(np.tensordot(WEIGHTS, picture[:3] / 255, 1) + BIAS)))
+
+
+def test_a_network_of_pixels_gives_its_formula_on_every_pixel(tmp_path, pixelwise):
+    grid, picture = grid_at(1237, 411, 131, 67), picture_of(131, 67)
+    scene = write_scene(tmp_path / "scenes" / "a.tif", grid, picture)
+    assert predict(pixelwise, tmp_path / "out", scene) == 0
+    probability = read(tmp_path / "out" / "probability" / "a.tif")
+    assert probability.shape == (1, 67, 131)
+    assert_nearest(probability[0], formula(picture))
+    classes = read(tmp_path / "out" / "a.tif")[0]
+    assert (classes == (probability[0] >= 100)).all()
+
+
+def test_rasters_tell_all_about_themselves(tmp_path, pixelwise):
+    grid = Grid(600, 530, Affine(0.15, 0, 1e6 / 3, 0, -0.15, 2e5 / 7), LONG_ISLAND)
+    scene = write_scene(tmp_path / "scenes" / "a.tif", grid, picture_of(600, 530))
+    assert predict(pixelwise, tmp_path / "out", scene, window=256, overlap=16) == 0
+    for path, name in (("a.tif", "class"), ("probability/a.tif", "road")):
+        with rasterio.open(tmp_path / "out" / path) as dataset:
+            assert Grid.from_dataset(dataset) == grid
+            assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            assert dataset.overviews(1) == [2]
+            assert dataset.descriptions == (name,)
+            assert (dataset.nodata, dataset.dtypes) == (255, ("uint8",))
+            tags = dataset.tags()
+            assert tags["ROADMASK_SOURCE"] == "a.jp2"
+            assert tags["ROADMASK_MODEL_SHA256"] == sha256(pixelwise)
+            assert json.loads(tags["ROADMASK_SETTINGS"]) == {
+                "prediction.window": 256,
+                "prediction.overlap": 16,
+                "prediction.threshold": 100 / 254,
+                "area": None,
+            }
+            assert str(tmp_path) not in json.dumps(tags)
+    with rasterio.open(tmp_path / "out" / "a.tif") as dataset:
+        assert dataset.colormap(1)[1] == (240, 110, 30, 255)
+    assert 'label="road"' in (tmp_path / "out" / "a.qml").read_text()
+
+
+def test_a_network_with_reach_has_no_seams_and_mirrors_the_edge(tmp_path, blurring):
+    grid, picture = grid_at(-311, 77, 150, 90), picture_of(150, 90)
+    scene = write_scene(tmp_path / "scenes" / "a.tif", grid, picture)
+    assert predict(blurring, tmp_path / "out", scene) == 0
+    # SciPy's mirror is NumPy's reflect: the edge pixel is not repeated.
+    expected = uniform_filter(picture[0] / 255, 5, mode="mirror")
+    assert_nearest(read(tmp_path / "out" / "probability" / "a.tif")[0], expected)
+
+
+def test_a_sheet_cut_in_four_gives_the_prediction_of_the_whole(tmp_path, pooling):
+    width, height, x, y = 170, 141, 83, 59
+    picture = picture_of(width, height)
+    whole = write_scene(tmp_path / "whole.tif", grid_at(13, 29, width, height), picture)
+    assert predict(pooling, tmp_path / "whole", whole) == 0
+    parts = {}
+    for down, rows in enumerate((slice(0, y), slice(y, height))):
+        for across, columns in enumerate((slice(0, x), slice(x, width))):
+            part = picture[:, rows, columns]
+            place = (13 + columns.start, 29 + rows.start, part.shape[2], part.shape[1])
+            name = f"part_{down}{across}"
+            path = write_scene(tmp_path / "parts" / f"{name}.tif", grid_at(*place), part)
+            parts[path] = (rows, columns)
+    extra = ("--neighbours", *map(str, parts))
+    assert predict(pooling, tmp_path / "cut", *parts, extra=extra) == 0
+    for kind in ("", "probability/"):
+        expected = read(tmp_path / "whole" / f"{kind}whole.tif")[0]
+        for path, part in parts.items():
+            found = read(tmp_path / "cut" / f"{kind}{path.stem}.tif")[0]
+            assert found.tolist() == expected[part].tolist()
+
+
+def test_without_its_neighbours_a_part_differs_at_the_cut_alone(tmp_path, pooling):
+    picture = picture_of(160, 64)
+    whole = write_scene(tmp_path / "whole.tif", grid_at(0, 0, 160, 64), picture)
+    left = write_scene(tmp_path / "left.tif", grid_at(0, 0, 80, 64), picture[:, :, :80])
+    assert predict(pooling, tmp_path / "out", whole, left) == 0
+    expected = read(tmp_path / "out" / "probability" / "whole.tif")[0]
+    found = read(tmp_path / "out" / "probability" / "left.tif")[0]
+    differs = np.flatnonzero((found != expected[:, :80]).any(axis=0))
+    assert differs.min() > 80 - 32
+    assert differs.size
+
+
+def test_nodata_stays_nodata_and_windows_without_picture_are_skipped(
+    tmp_path, pixelwise, monkeypatch
+):
+    from roadmask.predictions import command
+
+    picture = picture_of(200, 40).clip(1)
+    picture[:, :, 30:] = 0
+    picture[:, 5:9, 3:6] = 0
+    picture[0, 20, 20] = 0  # one band alone is no nodata
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 200, 40), picture, nodata=0)
+    seen = []
+    original = command.predict_windows
+
+    def counting(windows, network, batch):
+        def network_that_counts(pixels):
+            seen.append(pixels.any(axis=(1, 2, 3)).sum())
+            return network(pixels)
+
+        return original(windows, network_that_counts, batch)
+
+    monkeypatch.setattr(command, "predict_windows", counting)
+    assert predict(pixelwise, tmp_path / "out", scene, window=32, overlap=8) == 0
+    empty = (picture == 0).all(axis=0)
+    assert empty.sum() == 170 * 40 + 12
+    for path in ("a.tif", "probability/a.tif"):
+        assert ((read(tmp_path / "out" / path)[0] == 255) == empty).all()
+    # Cores of 16 pixels, ramps of 4: three windows across reach 30 columns, of 14 there are.
+    assert sum(seen) <= 3 * 4
+
+
+def test_a_scene_without_any_picture_is_all_nodata(tmp_path, pixelwise):
+    picture = np.zeros((3, 40, 50), dtype=np.uint8)
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 50, 40), picture, nodata=0)
+    assert predict(pixelwise, tmp_path / "out", scene) == 0
+    assert (read(tmp_path / "out" / "a.tif") == 255).all()
+    assert (read(tmp_path / "out" / "probability" / "a.tif") == 255).all()
+
+
+def test_ground_outside_area_is_nodata(tmp_path, pixelwise):
+    picture = picture_of(60, 60)
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 60, 60), picture)
+    x, y = ORIGIN
+    area = gpd.GeoDataFrame(geometry=[box(x + 5, y - 20, x + 15, y - 10)], crs=2263)
+    pyogrio.write_dataframe(area, tmp_path / "area.gpkg", layer="area")
+    extra = ("--area.path", str(tmp_path / "area.gpkg"))
+    assert predict(pixelwise, tmp_path / "out", scene, extra=extra) == 0
+    found = read(tmp_path / "out" / "probability" / "a.tif")[0]
+    inside = np.zeros((60, 60), dtype=bool)
+    inside[20:40, 10:30] = True
+    assert ((found != 255) == inside).all()
+    assert_nearest(found[inside], formula(picture)[inside])
+
+
+@pytest.mark.parametrize("size", [(20, 25), (32, 32), (75, 33)])
+def test_pictures_that_lie_nowhere_are_predicted_too(tmp_path, blurring, size):
+    picture = picture_of(*size, bands=3)
+    grid = Grid(*size, Affine.identity(), None)
+    scene = write_scene(tmp_path / "a.tif", grid, picture)
+    assert predict(blurring, tmp_path / "out", scene) == 0
+    with rasterio.open(tmp_path / "out" / "probability" / "a.tif") as dataset:
+        assert Grid.from_dataset(dataset) == grid
+        found = dataset.read(1)
+    inner = (slice(2, -2), slice(2, -2))
+    assert_nearest(found[inner], uniform_filter(picture[0] / 255, 5, mode="mirror")[inner])
+
+
+def test_of_several_classes_the_most_probable_wins(tmp_path, save_model):
+    import keras
+
+    def layers(tensor):
+        layer = keras.layers.Conv2D(3, 1, activation="softmax")
+        answer = layer(tensor)
+        layer.set_weights([5 * np.eye(3).reshape(1, 1, 3, 3), np.zeros(3)])
+        return answer
+
+    card = card_for(classes=("road", "water"), outputs=3, threshold=None)
+    picture = picture_of(50, 40)
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 50, 40), picture)
+    assert predict(save_model(layers, card), tmp_path / "out", scene) == 0
+    with rasterio.open(tmp_path / "out" / "probability" / "a.tif") as dataset:
+        assert dataset.descriptions == ("other", "road", "water")
+        probabilities = dataset.read()
+    powers = np.exp(5 * (picture[:3] / 255))
+    assert_nearest(probabilities, powers / powers.sum(axis=0))
+    classes = read(tmp_path / "out" / "a.tif")[0]
+    assert (classes == probabilities.argmax(axis=0)).all()
+    best = np.sort(picture[:3], axis=0)
+    clear = best[2] > best[1] + 8.0
+    assert (classes == picture[:3].argmax(axis=0))[clear].all()
+
+
+def test_other_types_are_scaled_as_the_card_says_and_bands_taken_in_its_order(tmp_path, save_model):
+    card = card_for(bands=(4, 2, 1), scale=((0.0, 4000.0),) * 3)
+    picture = picture_of(40, 40).astype(np.uint16) * 20
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture)
+    assert predict(save_model(pixelwise_layer, card), tmp_path / "out", scene) == 0
+    seen = np.rint(np.clip(picture[[3, 1, 0]] / 4000, 0, 1) * 255)
+    assert_nearest(read(tmp_path / "out" / "probability" / "a.tif")[0], formula(seen))
+
+
+def test_the_threshold_of_the_settings_goes_before_the_cards(tmp_path, pixelwise):
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture_of(40, 40))
+    extra = ("--prediction.threshold", "0.8")
+    assert predict(pixelwise, tmp_path / "out", scene, extra=extra) == 0
+    probability = read(tmp_path / "out" / "probability" / "a.tif")
+    assert (read(tmp_path / "out" / "a.tif") == (probability >= 0.8 * 254)).all()
+
+
+def test_scenes_have_the_same_bytes_alone_and_together(tmp_path, pooling):
+    scenes = [
+        write_scene(
+            tmp_path / f"{name}.tif", grid_at(5000 * index, 0, size, size), picture_of(size, size)
+        )
+        for index, (name, size) in enumerate({"a": 50, "b": 33, "c": 70}.items())
+    ]
+    assert predict(pooling, tmp_path / "together", *scenes) == 0
+    for scene in scenes:
+        assert predict(pooling, tmp_path / "alone", scene) == 0
+    for path in (tmp_path / "together").rglob("*.*"):
+        twin = tmp_path / "alone" / path.relative_to(tmp_path / "together")
+        assert path.read_bytes() == twin.read_bytes()
+
+
+def test_pixels_of_another_size_raise_a_warning(tmp_path, pixelwise, capsys):
+    grid = Grid(40, 40, Affine(0.6, 0, ORIGIN[0], 0, -0.6, ORIGIN[1]), LONG_ISLAND)
+    scene = write_scene(tmp_path / "a.tif", grid, picture_of(40, 40))
+    assert predict(pixelwise, tmp_path / "out", scene) == 0
+    assert "its pixels measure 0.183 m" in capsys.readouterr().err
+    grid = Grid(40, 40, Affine(0.51, 0, ORIGIN[0], 0, -0.51, ORIGIN[1]), LONG_ISLAND)
+    scene = write_scene(tmp_path / "b.tif", grid, picture_of(40, 40))
+    assert predict(pixelwise, tmp_path / "out", scene) == 0
+    assert "its pixels" not in capsys.readouterr().err
+
+
+# --- what is refused ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def scene(tmp_path) -> Path:
+    return write_scene(tmp_path / "scenes" / "a.tif", grid_at(0, 0, 40, 40), picture_of(40, 40))
+
+
+def message_of(capsys, code: int) -> str:
+    assert code == 1
+    message = capsys.readouterr().err
+    assert "error in the program" not in message
+    return message
+
+
+def test_a_scene_without_the_networks_bands_is_refused(tmp_path, save_model, scene, capsys):
+    model = save_model(pixelwise_layer, card_for(bands=(1, 2, 5)))
+    message = message_of(capsys, predict(model, tmp_path / "out", scene))
+    assert f"{scene}: it has 4 bands, and the network {model} sees its bands 1, 2, 5" in message
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "no card", "no network"])
+def test_a_file_that_is_no_network_is_refused(tmp_path, pixelwise, scene, capsys, kind):
+    path = tmp_path / "other.keras"
+    if kind == "text":
+        path.write_text("no model")
+    elif kind == "no card":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", "{}")
+    elif kind == "no network":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", "{}")
+        embed_card(path, card_for())
+    message = message_of(capsys, predict(path, tmp_path / "out", scene))
+    assert str(path) in message
+    assert ".keras file" in message
+
+
+def test_a_network_for_one_size_refuses_another_window(tmp_path, save_model, scene, capsys):
+    model = save_model(pixelwise_layer, card_for(), shape=(64, 64, 3))
+    message = message_of(capsys, predict(model, tmp_path / "out", scene))
+    assert "prediction.window: the network" in message
+    assert "Write 64." in message
+
+
+def test_a_network_that_gives_no_probabilities_is_refused(tmp_path, save_model, scene, capsys):
+    import keras
+
+    model = save_model(
+        lambda tensor: keras.layers.Conv2D(1, 1, bias_initializer="ones")(tensor) * 9, card_for()
+    )
+    message = message_of(capsys, predict(model, tmp_path / "out", scene))
+    assert "which are no probabilities" in message
+    assert not list((tmp_path / "out").rglob("*.tif"))
+
+
+def test_a_network_with_another_output_is_refused(tmp_path, save_model, scene, capsys):
+    import keras
+
+    model = save_model(keras.layers.Conv2D(2, 1), card_for())
+    message = message_of(capsys, predict(model, tmp_path / "out", scene))
+    assert "shape (32, 32, 2) instead of (32, 32, 1)" in message
+
+
+def test_two_scenes_of_one_name_are_refused(tmp_path, pixelwise, scene, capsys):
+    other = write_scene(tmp_path / "b" / "a.tif", grid_at(0, 0, 40, 40), picture_of(40, 40))
+    message = message_of(capsys, predict(pixelwise, tmp_path / "out", scene, other))
+    assert "two scenes have this name" in message
+
+
+@pytest.mark.parametrize("threshold", ["0", "1.5", "nan"])
+def test_an_impossible_threshold_is_refused(tmp_path, pixelwise, scene, capsys, threshold):
+    extra = ("--prediction.threshold", threshold)
+    message = message_of(capsys, predict(pixelwise, tmp_path / "out", scene, extra=extra))
+    assert "prediction.threshold:" in message

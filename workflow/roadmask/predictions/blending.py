@@ -101,7 +101,7 @@ def probability_bytes(probabilities: np.ndarray, valid: np.ndarray) -> np.ndarra
     return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
-def classes_of(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+def classes_of(probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
     """Decide each pixel's class from the bytes of the probability raster.
 
     So a user gets the class raster from the probability raster exactly, and another
@@ -112,16 +112,15 @@ def classes_of(probabilities: np.ndarray, threshold: float) -> np.ndarray:
     probabilities
         uint8 of ``(outputs, rows, columns)``, see `probability_bytes`.
     threshold
-        With one output: the class where the probability, a 254th of the byte, is at least
-        this. Not used with more: the class is the band of the highest byte, the first
-        among equals.
+        Of a single output: the class where the byte over 254 is at least this. With None,
+        the class is the band of the highest byte, the first among equals.
 
     Returns
     -------
     numpy.ndarray
         uint8 of ``(rows, columns)``: class indices, 255 where there is no picture.
     """
-    if len(probabilities) == 1:
+    if threshold is not None:
         road = probabilities[0] >= lowest_byte(threshold)
         classes: np.ndarray = road.astype(np.uint8)
     else:

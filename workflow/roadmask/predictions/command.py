@@ -93,7 +93,7 @@ class Settings:
     window
         Pixels that the network sees, along one axis.
     threshold
-        From which probability a pixel is the class, where there is one class.
+        From which probability a pixel is the class; None where the most probable wins.
     area
         The ground that counts.
     tags
@@ -105,7 +105,7 @@ class Settings:
     bands: tuple[int, ...]
     scale: Scale | None
     window: int
-    threshold: float
+    threshold: float | None
     area: VectorSource | None
     tags: dict[str, str]
 
@@ -172,23 +172,23 @@ def _settings(arguments: argparse.Namespace, card: Card) -> Settings:
     """Put together what the command line and the model's card say."""
     classes = tuple(card.classes)
     names = classes if card.outputs == 1 else ("other", *classes)
-    threshold = card.threshold if arguments.threshold is None else arguments.threshold
-    single = card.outputs == 1
-    if single and not 0 < threshold <= 1:
+    threshold = card.threshold if arguments.threshold is None else float(arguments.threshold)
+    if card.outputs > 1 and arguments.threshold is not None:
+        log.warning(
+            "prediction.threshold is not used: of %d classes the most probable wins", len(names)
+        )
+        threshold = None
+    if threshold is not None and not 0 < threshold <= 1:
         raise SettingError(
             "prediction.threshold",
             f"{threshold:g} is no probability above 0",
             "Write a number above 0 and up to 1, or null for the model's own",
         )
-    if not single and arguments.threshold is not None:
-        log.warning(
-            "prediction.threshold is not used: of %d classes the most probable wins", len(names)
-        )
     area = source_from(arguments, "area")
     written = {
         "prediction.window": arguments.window,
         "prediction.overlap": arguments.overlap,
-        "prediction.threshold": threshold if single else None,
+        "prediction.threshold": threshold,
         "area": None if area is None else [area.name, area.layer, area.where],
     }
     return Settings(
