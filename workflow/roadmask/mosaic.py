@@ -259,7 +259,7 @@ def vrt_text(sources: Sequence[Source], folder: Path) -> str:
 
 def _place(transform: Affine, grid: Grid) -> tuple[float, float]:
     """Return the column and row of a raster's upper left corner, whole where it nearly is."""
-    column, row = ~transform * (grid.transform.c, grid.transform.f)
+    column, row = ~transform @ (grid.transform.c, grid.transform.f)
     return _whole(column), _whole(row)
 
 

@@ -337,11 +337,8 @@ def check_tile_parts(path: str, data: Bytes, start: int, end: int | None, tiles:
             f"of {tiles} tiles {missing} are missing and {short} incomplete, from byte "
             f"{position:,} on",
         )
-    if marker != END_OF_CODESTREAM:
-        # Without the size of the file, zeros may stand for bytes that are not there.
-        if data.size is None:
-            raise _truncated(path, f"no end marker at byte {position:,}")
-        log.warning("%s: no end marker, though all tiles are there; read all the same", path)
+    if marker != END_OF_CODESTREAM:  # OpenJPEG does not decode without it
+        raise _truncated(path, f"no end marker at byte {position:,}")
 
 
 def _end_of_main_header(path: str, data: Bytes, start: int) -> int:

@@ -231,9 +231,9 @@ def pixels_apart(first: Affine, second: Affine, width: int, height: int) -> floa
     """
     if first.is_degenerate:
         return float("inf")
-    between = ~first * second
+    between = ~first @ second
     corners = [(column, row) for column in (0, width) for row in (0, height)]
-    return float(max(math.dist(corner, between * corner) for corner in corners))
+    return float(max(math.dist(corner, between @ corner) for corner in corners))
 
 
 def crs_name(crs: CRS) -> str:
