@@ -172,7 +172,7 @@ def scale_to_uint8(
         return array.astype(np.uint8, copy=False)
     scaled = np.empty(array.shape, dtype=np.uint8)
     for band, (low, high) in enumerate(scale):
-        values = (array[band].astype(np.float64) - low) * (255 / (high - low))
+        values = (array[band].astype(np.float64) - low) * 255 / (high - low)
         scaled[band] = np.rint(np.nan_to_num(np.clip(values, 0, 255), nan=0))
     return scaled
 

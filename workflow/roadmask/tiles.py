@@ -143,6 +143,8 @@ def cut_scene(
     tile_grid = TileGrid(name, Grid.from_dataset(scene), size, overlap)
     descriptions = [scene.descriptions[band - 1] for band in bands]
     tags = {"ROADMASK_SCENE": name, "ROADMASK_VERSION": __version__}
+    if area is not None:
+        shapely.prepare(area)  # it is compared with each tile
     kept, outside = [], []
     # The old manifest goes first: it must never describe another folder than it stands for.
     output.unlink(missing_ok=True)
@@ -201,10 +203,12 @@ def inside_area(area: BaseGeometry | None, grid: Grid) -> NDArray[np.bool_] | No
         return None
     # Only the part at hand is burned: an area may have many thousands of corners.
     part = shapely.intersection(area, box)
-    if part.is_empty:
+    # Where it only touches the grid, the rest is a line, which would be burned as well.
+    polygons = [x for x in shapely.get_parts(shapely.get_parts(part)) if x.geom_type == "Polygon"]
+    if not polygons:
         return np.zeros(grid.shape, dtype=np.bool_)
     inside: NDArray[np.bool_] = geometry_mask(
-        [part], out_shape=grid.shape, transform=grid.transform, invert=True
+        polygons, out_shape=grid.shape, transform=grid.transform, invert=True
     )
     return inside
 
