@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shutil
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,10 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from roadmask import __version__
+from roadmask.classes import ClassTable
 from roadmask.dataset.lattice import PIXEL_KEY, Ground, Lattice, crs_key, lattice_for, tile_grid
 from roadmask.dataset.split import (
     SPLITS,
+    TOUCHES,
     Candidate,
     Plan,
     Shares,
@@ -174,6 +179,14 @@ class Splitting:
         return plan_ground(by_crs, self.candidates, self.lattices(block), self.shares, self.seed)
 
 
+def pixel_metres(scenes: Sequence[Scene]) -> float | None:
+    """Return the median over the scenes of a pixel's edge on the ground; None in pixel mode."""
+    if scenes[0].key == PIXEL_KEY:
+        return None
+    edges = [scene.pairs.images.grid.ground_sample_distance for scene in scenes]
+    return round(statistics.median(edges), 6)
+
+
 def class_weights(pixels: Mapping[str, int]) -> dict[str, float]:
     """Weigh classes by inverse frequency.
 
@@ -196,29 +209,23 @@ def class_weights(pixels: Mapping[str, int]) -> dict[str, float]:
     }
 
 
-def class_names(text: str) -> list[str]:
-    """Return the names of the classes by their index, ``other`` first.
-
-    Parameters
-    ----------
-    text
-        The config's ``classes`` as JSON.
-    """
-    listed = [name for name in json.loads(text) if name not in ("other", "ignore")]
-    if not listed:
-        raise SettingError("classes", "it names no class but other", 'Write such as {"road": 1}')
-    return ["other", *listed]
-
-
 def describe_split(
-    plan: Plan, split: str, shards: Sequence[Shard], statistics: Statistics, names: Sequence[str]
+    plan: Plan, split: str, shards: Sequence[Shard], held: Statistics, names: Sequence[str]
 ) -> dict[str, Any]:
     """Return what ``dataset.json`` says of one split."""
-    pixels = {name: int(statistics.pixels[index]) for index, name in enumerate(names)}
+    foreign = np.flatnonzero(held.pixels[len(names) : UNKNOWN]) + len(names)
+    if len(foreign):
+        raise SettingError(
+            "classes",
+            f"the masks hold {', '.join(map(str, foreign))}, but the classes are "
+            f"{', '.join(f'{index} {name}' for index, name in enumerate(names))}",
+            "Make stage masks again with these classes",
+        )
+    pixels = {name: int(held.pixels[index]) for index, name in enumerate(names)}
     return {
         "tiles": plan.counts()[split],
         "blocks": plan.block_counts()[split],
-        "pixels": {**pixels, "unknown": int(statistics.pixels[UNKNOWN])},
+        "pixels": {**pixels, "unknown": int(held.pixels[UNKNOWN])},
         "shards": [
             {
                 "name": shard.path.name,
@@ -298,7 +305,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Split, write, verify."""
-    names = class_names(arguments.classes)
+    names = ClassTable.parse(json.loads(arguments.classes)).all_names
     block = parse_distance(arguments.block, "split.block")
     shares = Shares(arguments.train, arguments.val, arguments.test)
     scenes = read_scenes(arguments.tiles, arguments.masks, arguments.selection)
@@ -321,8 +328,8 @@ def run(arguments: argparse.Namespace) -> None:
             folder, plan, scenes, arguments.seed, arguments.threads, arguments.shard_bytes
         )
         splits = {
-            split: describe_split(plan, split, shards, statistics, names)
-            for split, (shards, statistics) in written.items()
+            split: describe_split(plan, split, shards, held, names)
+            for split, (shards, held) in written.items()
         }
         warnings = find_faults(splits, names)
         for warning in warnings:
@@ -338,7 +345,8 @@ def run(arguments: argparse.Namespace) -> None:
                 "scale": None if images.scale is None else [list(pair) for pair in images.scale],
                 "tile_size": images.size,
                 "tile_overlap": images.overlap,
-                "classes": names,
+                "pixel_metres": pixel_metres(scenes),
+                "classes": list(names),
                 "unknown": UNKNOWN,
                 "split": {split: shares.of(split) for split in SPLITS}
                 | {"block": str(block), "seed": arguments.seed},
@@ -389,7 +397,7 @@ def write_records(
 def left_out(plan: Plan) -> dict[str, int]:
     """Count the tiles in no split by what kept them out."""
     reasons = Counter(
-        "touches two splits" if placement.reason.startswith("it touches") else "selection"
+        "touches two splits" if placement.reason.startswith(TOUCHES) else "selection"
         for placement in plan.tiles.values()
         if not placement.split
     )

@@ -17,9 +17,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import shapely
+from pyproj import Transformer
 from rasterio.crs import CRS
 
 from roadmask.distance import Distance
@@ -31,6 +33,8 @@ GROUP = 4
 WHOLE_UNIT_TOLERANCE = 1e-5
 METRES_PER_DEGREE = math.pi * 6_371_008.8 / 180
 STEEPEST_LATITUDE = 89.0
+# Into how many pieces a block's edge is divided before it is reprojected.
+POINTS_ON_EDGE = 8
 # The key of scenes that lie nowhere on the ground.
 PIXEL_KEY = "pixel"
 
@@ -138,6 +142,28 @@ def crs_key(crs: CRS | None) -> str:
         return PIXEL_KEY
     code = crs.to_epsg()
     return f"EPSG:{code}" if code else str(crs.to_wkt())
+
+
+@lru_cache
+def _transformer(source: str, target: str) -> Transformer:
+    return Transformer.from_crs(source, target, always_xy=True)
+
+
+def reprojected(outline: shapely.Polygon, source: str, target: str) -> shapely.Polygon:
+    """Bring an outline into another CRS, its edges bent as they are there.
+
+    Parameters
+    ----------
+    outline
+        Without holes.
+    source, target
+        CRSs, as by `crs_key`. Where they are one, the outline is returned as it is.
+    """
+    if source == target:
+        return outline
+    dense = outline.segmentize(outline.length / 4 / POINTS_ON_EDGE)
+    points = _transformer(source, target).transform(*shapely.get_coordinates(dense).T)
+    return shapely.Polygon(np.column_stack(points))
 
 
 def lattice_for(crs: CRS, block: Distance, grids: Sequence[Grid]) -> Lattice:

@@ -18,13 +18,14 @@ from functools import lru_cache
 
 import numpy as np
 import shapely
-from pyproj import Transformer
 
-from roadmask.dataset.lattice import GROUP, Block, Ground, Lattice
+from roadmask.dataset.lattice import GROUP, Block, Ground, Lattice, reprojected
 from roadmask.distance import Distance
 from roadmask.errors import SettingError
 
 SPLITS = ("train", "val", "test")
+# How the reason begins where a tile's ground belongs to several splits.
+TOUCHES = "it touches blocks of"
 # Where two splits claim one ground in two CRSs, the first of these keeps it.
 STRICTEST = ("test", "val", "train")
 # Sizes tried in place of a block size that leaves a split empty, nearest first.
@@ -295,7 +296,7 @@ def place_tile(candidate: Candidate, splits: set[str]) -> Placement:
         return Placement("", candidate.dropped)
     if len(splits) > 1:
         names = " and ".join(split for split in SPLITS if split in splits)
-        return Placement("", f"it touches blocks of {names}")
+        return Placement("", f"{TOUCHES} {names}")
     (split,) = splits
     if split == "train" and candidate.dropped_from_train:
         return Placement("", f"{candidate.dropped_from_train} (in training only)")
@@ -315,7 +316,7 @@ class _ForeignBlocks:
         for stricter in STRICTEST[: STRICTEST.index(split)]:
             tree = self.trees.get(stricter)
             if tree is not None and len(tree.query(ground.inner, predicate="intersects")):
-                return f"it touches blocks of {split}, and of {stricter} in another CRS"
+                return f"{TOUCHES} {split}, and of {stricter} in another CRS"
         return ""
 
 
@@ -327,13 +328,8 @@ def _foreign_blocks(
     for other, others in blocks.items():
         if other == key:
             continue
-        transformer = Transformer.from_crs(other, key, always_xy=True)
         for block, split in others.items():
-            lattice = lattices[other]
-            # A block's straight edges are curves in another CRS.
-            dense = lattice.polygon(block).segmentize(lattice.height / 8)
-            outline = transformer.transform(*shapely.get_coordinates(dense).T)
-            polygons[split].append(shapely.Polygon(np.column_stack(outline)))
+            polygons[split].append(reprojected(lattices[other].polygon(block), other, key))
     return _ForeignBlocks({split: shapely.STRtree(found) for split, found in polygons.items()})
 
 

@@ -18,20 +18,16 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 import pyogrio
 import shapely
-from pyproj import Transformer
 
-from roadmask.dataset.lattice import PIXEL_KEY, Ground, Lattice, crs_key
+from roadmask.dataset.lattice import PIXEL_KEY, Ground, Lattice, crs_key, reprojected
 from roadmask.dataset.split import SPLITS, Candidate, Plan
 from roadmask.errors import InputError
 from roadmask.files import replacing
 from roadmask.grid import Grid
 
-# Points along a block's edge when it is brought into another CRS.
-EDGE_POINTS = 8
 COLOURS = {"train": "60,130,220", "val": "240,200,40", "test": "220,50,50", "": "130,130,130"}
 
 
@@ -70,7 +66,7 @@ def write_split(
         }
     )
     outlines = [
-        _brought(candidate.ground.outline, candidate.key, first_key) for candidate in candidates
+        reprojected(candidate.ground.outline, candidate.key, first_key) for candidate in candidates
     ]
     crs = None if first_key == PIXEL_KEY else first_key
     layers = {
@@ -99,7 +95,7 @@ def _blocks(plan: Plan, lattices: Mapping[str, Lattice], first_key: str) -> gpd.
             rows.append(
                 {"split": split, "crs": key, "row": block.row, "col": block.column}
                 | {"left": left, "bottom": bottom, "right": right, "top": top}
-                | {"geometry": _brought(lattice.polygon(block), key, first_key)}
+                | {"geometry": reprojected(lattice.polygon(block), key, first_key)}
             )
     return gpd.GeoDataFrame(rows, geometry="geometry")
 
@@ -110,16 +106,6 @@ def _pictures(plan: Plan, pictures: Mapping[str, Ground]) -> gpd.GeoDataFrame:
         for scene, split in sorted(plan.pictures.items())
     ]
     return gpd.GeoDataFrame(rows, geometry="geometry")
-
-
-def _brought(outline: shapely.Polygon, key: str, target: str) -> shapely.Polygon:
-    """Bring an outline into another CRS, its edges bent as they are there."""
-    if key == target:
-        return outline
-    dense = outline.segmentize(outline.length / 4 / EDGE_POINTS)
-    transformer = Transformer.from_crs(key, target, always_xy=True)
-    points = transformer.transform(*shapely.get_coordinates(dense).T)
-    return shapely.Polygon(np.column_stack(points))
 
 
 def blocks_on(path: Path, scene: str, grid: Grid, split: str) -> list[shapely.Polygon]:
