@@ -730,6 +730,22 @@ class TestOtherData:
         assert features["image/crs"].bytes_list.value[0] == b""
         assert json.loads(output.read_text())["pixel_metres"] is None
 
+    def test_crs_without_a_code_is_found_again_in_other_words(self, tmp_path):
+        own = CRS.from_string(
+            "+proj=tmerc +lat_0=40.1 +lon_0=-74 +k=0.9999 +x_0=300000 +datum=NAD83 +units=us-ft"
+        )
+        assert own.to_epsg() is None
+        scene = make_scene(tmp_path, "s", grid_at(*CORNER, 256, 256, crs=own))
+        output = self.run(tmp_path, [scene])
+        with rasterio.open(scene.tiles.with_suffix("") / "s_r000_c000.tif") as dataset:
+            read_back = dataset.crs
+        for crs in (own, read_back):
+            grid = grid_at(*CORNER, 256, 256, crs=crs)
+            held = {s: blocks_on(output.parent / "split.gpkg", "s", grid, s) for s in SPLITS}
+            assert all(held.values())
+        elsewhere = grid_at(*CORNER, 256, 256)
+        assert blocks_on(output.parent / "split.gpkg", "s", elsewhere, "test") == []
+
     def test_several_classes_and_one_that_nobody_has(self, tmp_path, capsys):
         label = striped(256, 256)
         label[np.arange(256) % 16 == 0] = 2

@@ -21,8 +21,9 @@ import geopandas as gpd
 import pandas as pd
 import pyogrio
 import shapely
+from rasterio.crs import CRS
 
-from roadmask.dataset.lattice import PIXEL_KEY, Ground, Lattice, crs_key, reprojected
+from roadmask.dataset.lattice import PIXEL_KEY, Ground, Lattice, reprojected
 from roadmask.dataset.split import SPLITS, Candidate, Plan
 from roadmask.errors import InputError
 from roadmask.files import replacing
@@ -141,7 +142,8 @@ def blocks_on(path: Path, scene: str, grid: Grid, split: str) -> list[shapely.Po
     if "scene" in table.columns:
         held = table[(table["scene"] == scene) & (table["split"] == split)]
         return [ground.outline] if len(held) else []
-    held = table[(table["crs"] == crs_key(grid.crs)) & (table["split"] == split)]
+    own = [key for key in table["crs"].unique() if CRS.from_string(key) == grid.crs]
+    held = table[table["crs"].isin(own) & (table["split"] == split)]
     boxes = [shapely.box(*corners) for corners in held[["left", "bottom", "right", "top"]].values]
     return [box for box in boxes if box.intersects(ground.inner)]
 
