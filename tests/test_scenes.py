@@ -21,14 +21,17 @@ import rasterio.shutil
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image as PillowImage
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
+from rasterio.rpc import RPC
 from rasterio.windows import Window
 
 from roadmask.__main__ import main
 from roadmask.errors import InputError, SettingError
 from roadmask.files import sha256
+from roadmask.scenes import boxes as boxes_module
 from roadmask.scenes import convert as convert_module
 from roadmask.scenes.binary import open_bytes
 from roadmask.scenes.boxes import END_OF_CODESTREAM, START_OF_TILE_PART, inspect
@@ -379,6 +382,15 @@ def test_a_palette_stays(tmp_path):
         np.testing.assert_array_equal(scene.read(), picture(1))
 
 
+def test_the_first_page_of_a_tiff_with_several(tmp_path):
+    pages = PillowImage.fromarray(picture(1)[0])
+    more = PillowImage.fromarray(picture(1, seed=5)[0])
+    pages.save(tmp_path / "pages.tif", save_all=True, append_images=[more])
+    conversion = convert(str(tmp_path / "pages.tif"), tmp_path / "scene.tif", pixel_mode=True)
+    assert conversion.warnings == ("it holds 2 pictures, of which the first is taken",)
+    np.testing.assert_array_equal(read(tmp_path / "scene.tif"), picture(1))
+
+
 def test_one_bit_becomes_a_byte_with_the_same_values(tmp_path):
     array = picture(1) % 2
     source = write_tiff(tmp_path / "mask.tif", array, nbits=1)
@@ -603,6 +615,16 @@ def test_ground_control_points_alone_are_refused(tmp_path):
     assert "gdalwarp" in message
 
 
+def test_rational_polynomials_alone_are_refused(tmp_path):
+    source = write_tiff(tmp_path / "a.tif", picture(3), transform=None, crs=None)
+    ones = [1.0] + [0.0] * 19
+    with rasterio.open(source, "r+") as dataset:
+        dataset.rpcs = RPC(10, 5, 40.7, 0.1, ones, ones, 45, 50, -74, 0.1, ones, ones, 65, 70)
+    message = refused(source, tmp_path)
+    assert "RPC" in message
+    assert "gdalwarp -rpc" in message
+
+
 @pytest.mark.parametrize(
     ("transform", "words"),
     [
@@ -713,6 +735,29 @@ def test_absurd_sizes_are_refused_before_memory_is_spent(size, words, sheet, tmp
     _, content, _ = sheet
     (tmp_path / "absurd.jp2").write_bytes(patched_size(content, *size))
     assert words in refused(tmp_path / "absurd.jp2", tmp_path)
+
+
+def test_a_box_that_glymur_cannot_parse_does_not_stop_a_readable_file(
+    sheet, tmp_path, monkeypatch, caplog
+):
+    path, _, _ = sheet
+    reader = boxes_module._read_with_glymur
+
+    def trips_over_boxes(name, readable):
+        if readable.endswith(".jp2"):
+            raise KeyError("some box")
+        return reader(name, readable)
+
+    monkeypatch.setattr(boxes_module, "_read_with_glymur", trips_over_boxes)
+    convert(str(path), tmp_path / "scene.tif")
+    assert "its boxes can't be parsed (KeyError" in caplog.text
+    check_equal(path, tmp_path / "scene.tif")
+
+
+def test_a_truncated_tiff_is_refused(tmp_path):
+    source = write_tiff(tmp_path / "a.tif", picture(3), compress="deflate")
+    source.write_bytes(source.read_bytes()[:20_000])
+    assert "can't be decoded" in refused(source, tmp_path)
 
 
 def test_the_boxes_are_read_alike_on_disk_and_in_a_zip(sheet, tmp_path):

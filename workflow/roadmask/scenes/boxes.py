@@ -188,12 +188,31 @@ def _boxes(data: Bytes) -> Iterator[_Box]:
 
 def _describe(path: str, data: Bytes, codestream: _Box) -> Jpeg2000:
     """Let glymur read boxes and codestream header."""
-    if not is_remote(path):
-        return _read_with_glymur(path, path)
     with tempfile.TemporaryDirectory() as folder:
-        skeleton = Path(folder) / "skeleton.jp2"
-        _write_skeleton(skeleton, data, codestream)
-        return _read_with_glymur(path, str(skeleton))
+        readable = path
+        if is_remote(path):
+            readable = str(Path(folder) / "skeleton.jp2")
+            _write_skeleton(Path(readable), data, codestream)
+        try:
+            return _read_with_glymur(path, readable)
+        except Exception as error:  # noqa: BLE001 (glymur meets damage with any error)
+            # A box that glymur can't parse is no reason to refuse a picture.
+            log.warning(
+                "%s: its boxes can't be parsed (%s: %s); only the header of the codestream is read",
+                path,
+                type(error).__name__,
+                error,
+            )
+        alone = Path(folder) / "codestream.j2k"
+        alone.write_bytes(data.read(codestream.content, LONGEST_MAIN_HEADER))
+        try:
+            return _read_with_glymur(path, str(alone))
+        except Exception as error:
+            raise InputError(
+                path,
+                f"the header of this JPEG 2000 file can't be read ({error})",
+                "It is damaged or truncated: fetch it again",
+            ) from error
 
 
 def _write_skeleton(path: Path, data: Bytes, codestream: _Box) -> None:
@@ -209,18 +228,12 @@ def _write_skeleton(path: Path, data: Bytes, codestream: _Box) -> None:
 
 
 def _read_with_glymur(path: str, readable: str) -> Jpeg2000:
-    try:
-        with warnings.catch_warnings(record=True) as complaints:
-            warnings.simplefilter("always")
-            file = glymur.Jp2k(readable)
-            boxes = list(_flattened(file.box))
-            size = file.get_codestream(header_only=True).segment[1]
-    except Exception as error:  # glymur meets damage with whatever error comes first
-        raise InputError(
-            path,
-            f"the header of this JPEG 2000 file can't be read ({type(error).__name__}: {error})",
-            "It is damaged or truncated: fetch it again",
-        ) from error
+    """Read a file's header; glymur meets damage with whatever error comes first."""
+    with warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        file = glymur.Jp2k(readable)
+        boxes = list(_flattened(file.box))
+        size = file.get_codestream(header_only=True).segment[1]
     for complaint in complaints:
         log.debug("%s: glymur: %s", path, complaint.message)
     across, down = size.xtsiz, size.ytsiz

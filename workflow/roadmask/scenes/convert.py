@@ -22,6 +22,7 @@ subsampled components (YCbCr 4:2:0)    widened by GDAL, with a warning
 "alpha" that holds a picture (a near-  kept as an ordinary band, with a warning
 infrared band marked by mistake)
 a palette                              kept; stage `tiles` refuses it
+further pages of a TIFF                dropped, with a warning
 statistics, RPC, other metadata        dropped
 =====================================  ============================================
 """
@@ -232,6 +233,10 @@ def _plan(
             source, "it holds complex numbers, not a picture", "Take their magnitude first"
         )
     profile = _Profile(kinds[0], None, list(dataset.colorinterp))
+    if dataset.subdatasets:
+        profile.warnings.append(
+            f"it holds {len(dataset.subdatasets)} pictures, of which the first is taken"
+        )
     if header is not None:
         _check_components(source, dataset, header, profile)
     else:
