@@ -72,10 +72,10 @@ def test_feet_are_survey_feet():
     assert np.abs(feet * 1200 / 3937 - metres).max() < MILLIMETRE
 
 
-def test_city_hall_lies_where_it_should():
-    # An axis swap or a wrong zone would put it elsewhere.
-    x, y = with_pyproj("EPSG:4269", "EPSG:2263", -74.00597, 40.71274)
-    assert (x, y) == pytest.approx((981_900, 198_900), abs=500)
+def test_the_origin_lies_where_the_definition_puts_it():
+    # 40 degrees 10 minutes north on the central meridian; an axis swap would show.
+    x, y = with_pyproj("EPSG:4269", "EPSG:2263", -74.0, 40 + 1 / 6)
+    assert (x, y) == pytest.approx((984_250, 0), abs=1e-4)
 
 
 def test_jobs_shut_out_another_installations_proj_and_gdal(tmp_path, repository):
