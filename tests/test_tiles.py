@@ -272,6 +272,18 @@ def test_a_scene_in_pixel_mode(tmp_path):
         assert tile.crs is None
 
 
+def test_tiles_say_what_they_were_made_from(tmp_path):
+    grid = Grid(32, 32, NORTH_UP, NYC)
+    tags = {"ROADMASK_SOURCE": "sheet.jp2", "ROADMASK_GEOREFERENCE": "GeoJP2"}
+    write_cog(tmp_path / "sheet.tif", grid, picture(3, 32, 32), tags=tags)
+    cut(tmp_path / "sheet.tif", tmp_path / "t.json")
+    with rasterio.open(tmp_path / "t" / "sheet_r000_c000.tif") as tile:
+        found = tile.tags()
+    assert tags.items() <= found.items()
+    assert found["ROADMASK_SCENE"] == "sheet"
+    assert json.loads(found["ROADMASK_SETTINGS"])["imagery.bands"] == [1, 2, 3]
+
+
 def test_size_and_overlap_that_do_not_fit(tmp_path):
     scene = make_scene(tmp_path, picture(3, 40, 40))
     with pytest.raises(SettingError, match=r"^tiles\.size"):

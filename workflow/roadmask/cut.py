@@ -10,12 +10,11 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
-from roadmask import __version__
 from roadmask.errors import InputError
 from roadmask.files import replacing_folder
 from roadmask.grid import Grid
 from roadmask.raster import environment, read_window
-from roadmask.tiles import write_tile
+from roadmask.tiles import provenance, write_tile
 from roadmask.tilesets import TileManifest, tiles_folder
 
 log = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ def cut_raster(raster: DatasetReader, manifest: TileManifest, output: Path) -> N
     fill = 0 if raster.nodata is None else raster.nodata
     palette = raster.colorinterp[0] == ColorInterp.palette
     colormap = raster.colormap(1) if palette else None
-    tags = {"ROADMASK_SCENE": manifest.scene, "ROADMASK_VERSION": __version__}
+    tags = provenance(raster, manifest.scene)
     size = manifest.size
     output.unlink(missing_ok=True)
     with replacing_folder(tiles_folder(output)) as folder:

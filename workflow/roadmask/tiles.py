@@ -7,6 +7,7 @@ bottom is 0, and a mask inside the file says where there is a picture.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -142,7 +143,16 @@ def cut_scene(
         )
     tile_grid = TileGrid(name, Grid.from_dataset(scene), size, overlap)
     descriptions = [scene.descriptions[band - 1] for band in bands]
-    tags = {"ROADMASK_SCENE": name, "ROADMASK_VERSION": __version__}
+    tags = provenance(scene, name) | {
+        "ROADMASK_SETTINGS": json.dumps(
+            {
+                "tiles.size": size,
+                "tiles.overlap": overlap,
+                "imagery.bands": list(bands),
+                "imagery.scale": scale,
+            }
+        )
+    }
     if area is not None:
         shapely.prepare(area)  # it is compared with each tile
     kept, outside = [], []
@@ -179,6 +189,12 @@ def cut_scene(
     )
     manifest.write(output)
     return manifest
+
+
+def provenance(raster: DatasetReader, scene: str) -> dict[str, str]:
+    """Return the tags that tiles have from the raster they are cut from."""
+    tags = {key: value for key, value in raster.tags().items() if key.startswith("ROADMASK_")}
+    return tags | {"ROADMASK_SCENE": scene, "ROADMASK_VERSION": __version__}
 
 
 def inside_area(area: BaseGeometry | None, grid: Grid) -> NDArray[np.bool_] | None:
