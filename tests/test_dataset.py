@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import geopandas as gpd
 import numpy as np
@@ -557,6 +558,24 @@ class TestRecords:
             for split, polygons in found.items():
                 held = tiles[(tiles["split"] == split) & (tiles["scene"] == scene.manifest.scene)]
                 assert held.union_all().difference(shapely.unary_union(polygons)).area < 1e-6
+
+    def test_geopackage_has_a_style_for_each_layer(self, city):
+        _, _, output = city
+        path = output.parent / "split.gpkg"
+        assert {name for name, _ in pyogrio.list_layers(path)} == {
+            "blocks",
+            "tiles",
+            "layer_styles",
+        }
+        styles = pyogrio.read_dataframe(path, layer="layer_styles").set_index("f_table_name")
+        for layer in ("blocks", "tiles"):
+            renderer = ElementTree.fromstring(styles.loc[layer, "styleQML"]).find("renderer-v2")
+            values = {item.get("value") for item in renderer.iter("category")}
+            assert values == {*SPLITS, ""}
+            assert renderer.get("attr") in pyogrio.read_info(path, layer=layer)["fields"]
+            assert styles.loc[layer, "useAsDefault"]
+            geometry = pyogrio.read_info(path, layer=layer)["geometry_name"]
+            assert styles.loc[layer, "f_geometry_column"] == geometry
 
     def test_dataset_json_counts_what_the_records_hold(self, city):
         _, _, output = city

@@ -12,6 +12,7 @@ one another at the origin.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def write_split(
         "blocks": blocks.set_crs(crs) if crs else blocks,
         "tiles": gpd.GeoDataFrame(tiles, geometry=outlines, crs=crs),
     }
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        # In pixel mode there is none to give.
+        warnings.filterwarnings("ignore", message="'crs' was not provided")
         for name, layer in layers.items():
             pyogrio.write_dataframe(
                 layer,
