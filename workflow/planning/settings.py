@@ -329,19 +329,48 @@ class Model(Section):
     architecture: Literal["unet"] = Field(default="unet", description="its name")
 
 
-class Training(Section):
-    """How the network is trained."""
+def _check_crop(crop: int) -> int:
+    if crop % 16:
+        raise PydanticCustomError("crop", "{crop} is no multiple of 16", {"crop": crop})
+    return crop
 
-    epochs: Count = Field(default=30, description="at most so many")
-    batch_size: Count = Field(default=16, description="tiles a step")
+
+class Training(Section):
+    """How the network is trained. `roadmask.model.settings` has the same keys and defaults."""
+
+    epochs: Count = Field(default=22, description="passes over the training tiles, at most")
+    batch_size: Count = Field(default=8, description="crops a step")
+    crop: Annotated[int, Field(ge=16), AfterValidator(_check_crop)] = Field(
+        default=256,
+        description="edge of the random crops in pixels, a multiple of 16; smaller tiles are "
+        "taken whole",
+    )
     learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.001, description="at the start"
+        default=0.002, description="the highest"
     )
-    loss: Literal["dice_crossentropy"] = Field(default="dice_crossentropy", description="its name")
+    schedule: Literal["cosine", "plateau", "constant"] = Field(
+        default="cosine",
+        description="of the learning rate: cosine (up over the first steps, then down), plateau "
+        "(divided when the validation loss no longer falls), constant",
+    )
+    plateau_patience: Count = Field(
+        default=4, description="epochs without a better validation loss until it is divided"
+    )
+    plateau_divisor: Annotated[float, Field(gt=1)] = Field(
+        default=5, description="what it is divided by"
+    )
+    loss: Literal["dice_crossentropy", "dice", "crossentropy"] = Field(
+        default="dice_crossentropy", description="dice_crossentropy, dice or crossentropy"
+    )
+    flips: bool = Field(
+        default=True, description="whether crops are mirrored and turned by quarter turns"
+    )
     patience: Count = Field(
-        default=8, description="epochs without a better validation loss until training ends"
+        default=12, description="epochs without a better validation mean IoU until training ends"
     )
-    seed: Seed = Field(default=1, description="of weights, order and augmentation")
+    seed: Seed = Field(
+        default=1, description="of the weights, the order, the augmentation and the dropout"
+    )
 
 
 class Prediction(Section):

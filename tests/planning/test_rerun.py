@@ -1,0 +1,259 @@
+"""What runs again after which change, asked of Snakemake itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from working_folder import REPOSITORY, Folder
+
+from planning import reruns
+from planning.reruns import STEPS, step_of
+from planning.settings import Settings, leaves
+
+# For every leaf: the way of labelling under which it counts, and another value.
+REGIONS, POLYGONS, RASTER, BUFFER, DEMO = "regions", "polygons", "raster", "buffer", "demo"
+CHANGES: dict[str, tuple[str, Any]] = {
+    "dataset": (REGIONS, "renamed"),
+    "results": (REGIONS, "elsewhere"),
+    "demo.seed": (DEMO, 2),
+    "demo.broken_lines": (DEMO, 0.5),
+    "area.path": (REGIONS, "islands.shp"),
+    "area.layer": (REGIONS, "other"),
+    "area.where": (REGIONS, "A = 1"),
+    "imagery.paths": (REGIONS, ["imagery/*.jp2", "more/d.jp2"]),
+    "imagery.bands": (REGIONS, [3, 2, 1]),
+    "imagery.scale": (REGIONS, [0, 3000]),
+    "imagery.crs": (REGIONS, "EPSG:2263"),
+    "imagery.nodata": (REGIONS, 0),
+    "imagery.georeference": (RASTER, "pixel"),
+    "street_lines.path": (REGIONS, "centers.shp"),
+    "street_lines.layer": (REGIONS, "other"),
+    "street_lines.where": (REGIONS, "A = 1"),
+    "centerlines.path": (REGIONS, "streets.shp"),
+    "centerlines.layer": (BUFFER, "other"),
+    "centerlines.where": (REGIONS, "A = 1"),
+    "centerlines.width_field": (BUFFER, "WIDTH"),
+    "centerlines.width_unit": (REGIONS, "12 ft"),
+    "centerlines.width": (BUFFER, "40 ft"),
+    "lines.halo": (REGIONS, "300 ft"),
+    "tiles.size": (REGIONS, 512),
+    "tiles.overlap": (REGIONS, 16),
+    "labels.method": (REGIONS, "buffer"),
+    "labels.polygons.path": (POLYGONS, "islands.shp"),
+    "labels.polygons.layer": (POLYGONS, "other"),
+    "labels.polygons.where": (POLYGONS, "A = 1"),
+    "labels.islands.path": (REGIONS, "area.shp"),
+    "labels.islands.layer": (REGIONS, "other"),
+    "labels.islands.where": (REGIONS, "A = 1"),
+    "labels.reference.path": (REGIONS, "area.shp"),
+    "labels.reference.layer": (REGIONS, "other"),
+    "labels.reference.where": (REGIONS, "A = 1"),
+    "labels.raster.path": (RASTER, "imagery/{scene}.jp2"),
+    "labels.threshold": (RASTER, 12),
+    "labels.max_road_width": (REGIONS, "40 m"),
+    "classes": (REGIONS, {"water": 2}),
+    "selection.min_road_share": (REGIONS, 0.02),
+    "selection.max_road_share": (REGIONS, 0.8),
+    "selection.empty_share": (REGIONS, 1),
+    "selection.max_nodata_share": (REGIONS, 0.4),
+    "selection.max_unknown_share": (REGIONS, 0.4),
+    "selection.review": (REGIONS, "streets.dbf"),
+    # Shares change together, or they would not add up to 1.
+    "split.train": (REGIONS, {"train": 0.6, "val": 0.25}),
+    "split.val": (REGIONS, {"val": 0.2, "test": 0.1}),
+    "split.test": (REGIONS, {"test": 0.2, "train": 0.65}),
+    "split.block": (REGIONS, "512 ft"),
+    "split.seed": (REGIONS, 2),
+    "model.architecture": (REGIONS, None),
+    "training.epochs": (REGIONS, 3),
+    "training.batch_size": (REGIONS, 3),
+    "training.learning_rate": (REGIONS, 0.01),
+    "training.loss": (REGIONS, "dice"),
+    "training.patience": (REGIONS, 3),
+    "training.crop": (REGIONS, 128),
+    "training.schedule": (REGIONS, "constant"),
+    "training.plateau_patience": (REGIONS, 3),
+    "training.plateau_divisor": (REGIONS, 3),
+    "training.flips": (REGIONS, False),
+    "training.seed": (REGIONS, 3),
+    "prediction.paths": (REGIONS, ["imagery/*.jp2", "more/d.jp2"]),
+    "prediction.model": (REGIONS, "ready.keras"),
+    "prediction.window": (REGIONS, 256),
+    "prediction.overlap": (REGIONS, 32),
+    "prediction.threshold": (REGIONS, 0.4),
+}
+# A sample that stands for every kind of leaf; the rest takes a minute and a half.
+QUICK = ("tiles.size", "imagery.scale", "labels.reference.where", "selection.max_road_share")
+
+
+def changed(key: str, value: object) -> dict[str, object]:
+    """Return the config that sets one leaf."""
+    parts = key.split(".")
+    if isinstance(value, dict) and key != "classes":
+        return {parts[0]: value}
+    config: Any = value
+    for part in reversed(parts):
+        config = {part: config}
+    return config
+
+
+def as_argument(config: dict[str, object]) -> str:
+    """Return a config as one word for ``--config``."""
+    [(key, value)] = config.items()
+    return f"{key}={json.dumps(value) if not isinstance(value, str) else value}"
+
+
+def check(key: str, make_done: Callable[[str], Folder]) -> None:
+    method, value = CHANGES[key]
+    folder = make_done(method)
+    for name in ("more/d.jp2", "ready/d.png", "ready.keras"):
+        file = folder.path / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+
+    steps = folder.steps("--config", as_argument(changed(key, value)))
+
+    assert steps == set(reruns.row_of(key).steps)
+
+
+def test_every_leaf_has_a_change_and_a_row() -> None:
+    assert set(CHANGES) == set(leaves(Settings()))
+    for key in CHANGES:
+        reruns.row_of(key)
+
+
+def test_every_row_is_needed() -> None:
+    assert {reruns.row_of(key) for key in CHANGES} == set(reruns.TABLE)
+
+
+@pytest.mark.parametrize("key", QUICK)
+def test_a_change_reruns_what_the_table_says(key: str, make_done: Callable[[str], Folder]) -> None:
+    check(key, make_done)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", sorted(set(CHANGES) - set(QUICK)))
+def test_every_change_reruns_what_the_table_says(
+    key: str, make_done: Callable[[str], Folder]
+) -> None:
+    check(key, make_done)
+
+
+def test_the_readme_has_the_table() -> None:
+    readme = REPOSITORY / "README.md"
+    if not readme.exists():
+        pytest.skip("there is no README yet")
+    assert reruns.markdown() in readme.read_text(encoding="utf-8")
+
+
+def test_no_tile_is_cut_again_for_another_road_share(
+    make_done: Callable[[str], Folder],
+) -> None:
+    folder = make_done(REGIONS)
+
+    jobs = folder.jobs("--config", "selection={max_road_share: 0.5}")
+
+    assert jobs["select_tiles"] == 3
+    assert not {"cut_scene", "cut_lines", "cut_masks"} & set(jobs)
+
+
+def test_the_reason_names_the_key(make_done: Callable[[str], Folder]) -> None:
+    folder = make_done(REGIONS)
+
+    output = folder.snakemake("-n", "--config", "tiles={size: 300}").stdout
+
+    assert "before: ['--tiles.size=256'] now: ['--tiles.size=300']" in output
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[None]:
+    """Give a file other content and an older time, as `cp -p` of last year's does; then undo it."""
+    content, state = path.read_bytes(), path.stat()
+    path.write_text("other", encoding="utf-8")
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    yield
+    path.write_bytes(content)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "count"),
+    [
+        ("imagery/b.jp2", "convert_scene", 1),
+        ("imagery/b.j2w", "convert_scene", 1),
+        ("streets.shp", "draw_lines", 3),
+        ("centers.dbf", "draw_lines", 3),
+        ("area.dbf", "cut_scene", 3),
+        ("review.csv", "select_tiles", 3),
+    ],
+)
+def test_a_source_replaced_by_an_older_one_is_noticed(
+    make_done: Callable[[str], Folder], name: str, first: str, count: int
+) -> None:
+    folder = make_done(REGIONS)
+
+    with replaced(folder.path / name):
+        jobs = folder.jobs()
+
+    assert jobs[first] == count
+    assert STEPS.index(step_of(first) or "") == min(map(STEPS.index, steps_of(jobs)))
+
+
+def steps_of(jobs: Iterable[str]) -> set[str]:
+    return {step for step in map(step_of, jobs) if step}
+
+
+def test_a_new_sidecar_and_a_new_sheet_are_noticed(make_done: Callable[[str], Folder]) -> None:
+    folder = make_done(REGIONS)
+    added = [folder.path / "imagery" / name for name in ("c.jp2.aux.xml", "d.jp2")]
+
+    for path in added:
+        path.touch()
+    jobs = folder.jobs()
+    for path in added:
+        path.unlink()
+
+    assert (jobs["convert_scene"], jobs["label_scene"], jobs["summarize_selection"]) == (2, 2, 1)
+
+
+@pytest.mark.slow
+def test_a_ready_mask_replaced_is_noticed(make_done: Callable[[str], Folder]) -> None:
+    folder = make_done(RASTER)
+
+    with replaced(folder.path / "ready" / "a.png"):
+        assert folder.jobs()["label_scene"] == 1
+
+
+# Edited modules, and the first steps that run again for it.
+EDITED = {
+    "selection.py": {"selection"},
+    "lines.py": {"lines"},
+    "evaluation/metrics.py": {"evaluation"},
+    # Imported by the launcher, so by every job.
+    "errors.py": {"demo"},
+}
+
+
+def test_code_edited_reruns_its_stage_and_a_comment_nothing(
+    own_snakefile: Path, folder: Folder
+) -> None:
+    folder.snakefile = own_snakefile
+    folder.pretend_done()
+    package = own_snakefile.parent / "workflow" / "roadmask"
+    originals = {name: (package / name).read_text(encoding="utf-8") for name in EDITED}
+
+    for name, text in originals.items():
+        (package / name).write_text(f"{text}\n# a comment\n", encoding="utf-8")
+    assert folder.steps() == set()
+
+    for name, text in originals.items():
+        (package / name).write_text(f"{text}\nADDED = 1\n", encoding="utf-8")
+        first = min(folder.steps(), key=STEPS.index)
+        (package / name).write_text(text, encoding="utf-8")
+        assert {first} == EDITED[name], name

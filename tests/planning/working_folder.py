@@ -1,0 +1,116 @@
+"""Working folders in which the real Snakefile is asked and run, and their contents."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from planning.reruns import step_of
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TIMEOUT = 300
+
+
+@dataclass
+class Folder:
+    """A working folder of Snakemake, apart from the repository."""
+
+    path: Path
+    snakefile: Path
+    config: Path | None = None
+
+    def command(self, *arguments: str) -> list[str]:
+        start = [sys.executable, "-m", "snakemake", "--snakefile", str(self.snakefile)]
+        laid_over = ["--configfile", str(self.config)] if self.config else []
+        return [*start, "--directory", str(self.path), *arguments, *laid_over]
+
+    def snakemake(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.path,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+
+    def jobs(self, *arguments: str) -> dict[str, int]:
+        """Return how many jobs of each rule a dry run plans."""
+        done = self.snakemake("--dry-run", *arguments)
+        assert done.returncode == 0, done.stdout
+        return planned(done.stdout)
+
+    def steps(self, *arguments: str) -> set[str]:
+        """Return the steps that a dry run plans."""
+        return {step for step in map(step_of, self.jobs(*arguments)) if step}
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        self.config = self.path / "own.yaml"
+        self.config.write_text(yaml.safe_dump(config), encoding="utf-8")
+
+    def pretend_done(self, *targets: str) -> None:
+        """Let Snakemake record every job as done, on empty files.
+
+        It writes the same records after a touch as after a run, so that what follows
+        is decided by Snakemake's own rules.
+        """
+        listed = self.snakemake("--summary", *targets)
+        assert listed.returncode == 0, listed.stdout
+        lines = listed.stdout.partition("output_file\t")[2].splitlines()[1:]
+        for name in (line.split("\t")[0] for line in lines if "\t" in line):
+            file = self.path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        done = self.snakemake("--touch", "--forceall", "--no-hooks", "--cores", "1", *targets)
+        assert done.returncode == 0, done.stdout
+        assert self.jobs(*targets) == {}
+
+
+def planned(output: str) -> dict[str, int]:
+    """Read the first table of jobs in Snakemake's output."""
+    table = output.partition("Job stats:\n")[2].partition("\ntotal ")[0]
+    rows = (re.fullmatch(r"(\w+) +(\d+)", line) for line in table.splitlines())
+    return {row[1]: int(row[2]) for row in rows if row}
+
+
+def own_data(
+    folder: Path, scenes: Iterable[str] = ("a", "b", "c"), method: str = "regions"
+) -> dict[str, Any]:
+    """Make (empty) files of somebody's own city, and return the config that names them."""
+    imagery = folder / "imagery"
+    imagery.mkdir()
+    for scene in scenes:
+        for suffix in (".jp2", ".j2w"):
+            (imagery / f"{scene}{suffix}").touch()
+    for layer in ("streets", "centers", "area", "islands", "truth", "roadbeds"):
+        for suffix in (".shp", ".shx", ".dbf", ".prj"):
+            (folder / f"{layer}{suffix}").touch()
+    (folder / "review.csv").touch()
+    (folder / "ready").mkdir()
+    for scene in scenes:
+        (folder / "ready" / f"{scene}.png").touch()
+    return {
+        "dataset": "own",
+        "imagery": {"paths": ["imagery/*.jp2"]},
+        "area": {"path": "area.shp"},
+        "street_lines": {"path": "streets.shp"},
+        "centerlines": {"path": "centers.shp", "width": "30 ft"},
+        "labels": {
+            "method": method,
+            "polygons": {"path": "roadbeds.shp"},
+            "islands": {"path": "islands.shp"},
+            "reference": {"path": "truth.shp"},
+            "raster": "ready/{scene}.png",
+        },
+        "selection": {"review": "review.csv"},
+    }

@@ -1,0 +1,158 @@
+"""Which stages run again when a key changes: the README's table, which a test holds to.
+
+A key stands here with all that runs again, because users ask what a change costs, not what it
+touches first.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+STEPS = (
+    "demo",
+    "scenes",
+    "tiles",
+    "lines",
+    "line tiles",
+    "masks",
+    "mask tiles",
+    "selection",
+    "dataset",
+    "model",
+    "predictions",
+    "evaluation",
+    "report",
+)
+
+# The step that each rule belongs to; those that predict have numbers.
+RULES = {
+    "build_demo": "demo",
+    "convert_scene": "scenes",
+    "cut_scene": "tiles",
+    "draw_lines": "lines",
+    "cut_lines": "line tiles",
+    "label_scene": "masks",
+    "mosaic_masks": "masks",
+    "cut_masks": "mask tiles",
+    "select_tiles": "selection",
+    "summarize_selection": "selection",
+    "write_dataset": "dataset",
+    "train_model": "model",
+    "predict_*": "predictions",
+    "mosaic_predictions": "predictions",
+    "evaluate": "evaluation",
+    "write_report": "report",
+}
+
+
+def step_of(rule: str) -> str | None:
+    """Return the step of a rule, or None for one that only gathers others."""
+    return next((step for name, step in RULES.items() if fnmatch.fnmatch(rule, name)), None)
+
+
+def _since(step: str) -> tuple[str, ...]:
+    return STEPS[STEPS.index(step) :]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Keys and what runs again when one of them changes.
+
+    Attributes
+    ----------
+    keys
+        Dotted names; ``*`` stands for any rest.
+    steps
+        All steps that run again.
+    note
+        Where that holds for some scenes or methods alone.
+    """
+
+    keys: tuple[str, ...]
+    steps: tuple[str, ...]
+    note: str = ""
+
+
+_AFTER_SELECTION = _since("selection")
+_OF_LINES = ("lines", "line tiles", *_since("masks"))
+_OF_TILES = ("tiles", "line tiles", "mask tiles", *_AFTER_SELECTION)
+
+TABLE = (
+    Row(("dataset",), (), "the name alone changes nothing; going to or from `demo` changes all"),
+    Row(("results",), _since("scenes"), "another folder begins empty"),
+    Row(("demo.*",), STEPS, "`dataset: demo`"),
+    Row(
+        ("imagery.paths",),
+        _since("scenes"),
+        "of an added sheet its own steps, and from `dataset` on what all sheets share",
+    ),
+    Row(("imagery.crs", "imagery.nodata", "imagery.georeference"), _since("scenes")),
+    Row(("imagery.bands", "imagery.scale", "tiles.*"), _OF_TILES),
+    Row(("area.*",), ("tiles", "line tiles", *_since("masks"))),
+    Row(
+        ("street_lines.*", "centerlines.*", "lines.halo"),
+        _OF_LINES,
+        "`regions` and `buffer`; else only what is drawn",
+    ),
+    Row(("labels.method",), _since("masks")),
+    Row(("labels.max_road_width",), _since("masks"), "`regions`"),
+    Row(("labels.polygons.*",), _since("masks"), "`polygons`"),
+    Row(("labels.raster.path", "labels.threshold"), _since("masks"), "`raster`"),
+    Row(("labels.islands.*", "classes"), _since("masks")),
+    Row(("labels.reference.*",), _since("evaluation")),
+    Row(("selection.*",), _AFTER_SELECTION),
+    Row(("split.*",), _since("dataset")),
+    Row(("model.*", "training.*"), _since("model")),
+    Row(
+        ("prediction.paths",),
+        ("scenes", "predictions", "report"),
+        "of added sheets; the model stays, and so do the figures",
+    ),
+    Row(("prediction.model",), ("predictions",), "which is all that the default target then makes"),
+    Row(("prediction.window", "prediction.overlap", "prediction.threshold"), _since("predictions")),
+)
+
+
+def row_of(key: str) -> Row:
+    """Return the row that a leaf falls under.
+
+    Raises
+    ------
+    KeyError
+        If the table does not know it.
+    """
+    for row in TABLE:
+        if any(fnmatch.fnmatchcase(key, pattern) for pattern in row.keys):
+            return row
+    raise KeyError(key)
+
+
+def markdown() -> str:
+    """Return the table as it stands in the README."""
+    lines = ["| key | runs again | where |", "| --- | --- | --- |"]
+    for row in TABLE:
+        names = " ".join(f"`{key}`" for key in row.keys)
+        lines.append(f"| {names} | {_shortened(row.steps)} | {row.note} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shortened(steps: tuple[str, ...]) -> str:
+    """Name steps, the unbroken run to the last one by its ends."""
+    if not steps:
+        return "nothing"
+    if steps == STEPS:
+        return "everything"
+    count = (
+        next(
+            number
+            for number in range(len(steps), -1, -1)
+            if steps[len(steps) - number :] == STEPS[-number:]
+        )
+        if steps[-1] == STEPS[-1]
+        else 0
+    )
+    if count <= 2:
+        return ", ".join(steps)
+    first = steps[: len(steps) - count]
+    return ", ".join([*first, f"{STEPS[-count]} and all that follows"])
