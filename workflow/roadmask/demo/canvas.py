@@ -13,11 +13,9 @@ from affine import Affine
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
+from roadmask.demo.colours import Colour
 from roadmask.demo.layout import HEIGHT, PIXEL, WIDTH
 
-Colour = tuple[int, int, int, int]
-"""Red, green, blue, near infrared, 0 to 255."""
-Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 BORDER = 32.0
@@ -41,7 +39,7 @@ class Canvas:
     rough : numpy.ndarray of uint8, shape (rows, columns)
         How strong the blotches of the surface are; 64 is plain.
     paint : numpy.ndarray of uint8, shape (rows, columns)
-        Paint on the ground: 0 none, 1 white, 2 yellow, 3 green, 4 red.
+        Paint on the ground: 0 none, 1 white, 2 yellow.
     wear : numpy.ndarray of uint8, shape (rows, columns)
         Stains and patches: 128 none, darker below, lighter above.
     sun : float
@@ -224,7 +222,7 @@ class Canvas:
         """
         shadow = self.shadows()
         rows, columns = self.shape
-        blotches = _noise(rng, self.shape, (9, 40, 170), (0.4, 0.35, 0.45))
+        blotches = _noise(rng, self.shape, (2, 7, 30, 150), (0.5, 0.22, 0.25, 0.45))
         worn = np.clip(
             0.72 + 0.5 * _noise(rng, self.shape, (3, 24), (0.5, 0.5)), 0.25, 0.95
         ).astype(np.float32)
@@ -234,8 +232,6 @@ class Canvas:
                 (0, 0, 0, 0),
                 (226, 226, 220, 222),
                 (214, 172, 60, 205),
-                (74, 122, 84, 130),
-                (150, 70, 60, 150),
             ],
             np.float32,
         )
@@ -248,7 +244,7 @@ class Canvas:
             first, last = top - 4, bottom + 4
             cut = np.s_[first:last]
             values = self.pixels[cut].astype(np.float32)
-            gain = 1 + blotches[cut] * self.rough[cut] * np.float32(0.13 / 64)
+            gain = 1 + blotches[cut] * self.rough[cut] * np.float32(0.085 / 64)
             slabs = _slabs(first, last, columns, turn) & joints[cut]
             gain[slabs] *= np.float32(0.9)
             here = painted[cut]
@@ -283,7 +279,7 @@ class Canvas:
             moved -= round(loss * reach)
             np.maximum(over, moved, out=over)
         blocked = (over > heights + 16).astype(np.uint8) * 255
-        return cv2.GaussianBlur(blocked, (0, 0), 1.1)
+        return np.asarray(cv2.GaussianBlur(blocked, (0, 0), 1.1), dtype=np.uint8)
 
 
 def _shifted(values: npt.NDArray[np.int16], rows: int, columns: int) -> npt.NDArray[np.int16]:

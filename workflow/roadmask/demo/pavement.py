@@ -13,8 +13,8 @@ import numpy as np
 import shapely
 from shapely import LineString, MultiPolygon, Point, Polygon
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import substring
 
+from roadmask.demo.shapes import cut, frame_at, left_of, polygons_of
 from roadmask.demo.streets import (
     BULB_RADIUS,
     CARRIAGEWAY,
@@ -57,7 +57,7 @@ class Pavement:
         corner behind a slip lane.
     blocks : tuple of shapely.Polygon
         Ground between the roads on land.
-    corridor : shapely.Polygon
+    corridor : shapely geometry
         The highway's ground, on both sides and below.
     """
 
@@ -69,7 +69,7 @@ class Pavement:
     medians: tuple[Polygon, ...]
     islands: tuple[Polygon, ...]
     blocks: tuple[Polygon, ...]
-    corridor: Polygon
+    corridor: BaseGeometry
 
 
 def pave(network: Network) -> Pavement:
@@ -144,17 +144,13 @@ def _strip(line: LineString, width: float) -> Polygon:
 
 def _ramp_parts(line: LineString) -> tuple[LineString, LineString]:
     """Cut a ramp's axis into what counts to the ground and what counts to the viaduct."""
-    return substring(line, 0, RAMP_CUT), substring(line, RAMP_CUT, line.length)
+    return cut(line, 0, RAMP_CUT), cut(line, RAMP_CUT, line.length)
 
 
 def _polygons(geometry: BaseGeometry) -> MultiPolygon:
     """Keep a geometry's polygons, valid, as one multipolygon in a fixed order."""
     valid = shapely.make_valid(shapely.set_precision(geometry, 1e-4))
-    parts = [
-        part
-        for part in shapely.get_parts(shapely.get_parts(valid))
-        if part.geom_type == "Polygon" and part.area > 1.0
-    ]
+    parts = [part for part in polygons_of(valid) if part.area > 1.0]
     return MultiPolygon(shapely.get_parts(shapely.normalize(shapely.unary_union(parts))).tolist())
 
 
@@ -248,12 +244,8 @@ def _caps(network: Network, ramps: list[tuple[LineString, LineString]]) -> tuple
 
 def _across(line: LineString, distance: float, width: float) -> LineString:
     """Return the line across a road at a distance along its axis."""
-    step = min(1.0, line.length / 10)
-    before = line.interpolate(max(0.0, distance - step))
-    after = line.interpolate(min(line.length, distance + step))
-    along = np.array([after.x - before.x, after.y - before.y])
-    side = np.array([-along[1], along[0]]) / np.linalg.norm(along) * width / 2
-    at = np.array(line.interpolate(distance).coords[0])
+    at, along = frame_at(line, distance)
+    side = left_of(along) * width / 2
     return LineString([at - side, at + side])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -9,16 +10,16 @@ import numpy.typing as npt
 import shapely
 from shapely import Point, Polygon
 
-from roadmask.demo.blocks import CONCRETE, Blocks
-from roadmask.demo.canvas import BORDER, Canvas, Colour
+from roadmask.demo.blocks import Blocks
+from roadmask.demo.canvas import BORDER, Canvas
+from roadmask.demo.colours import CONCRETE, Colour, asphalt
 from roadmask.demo.pavement import Pavement
+from roadmask.demo.shapes import Vector, cut, frame_at, left_of
 from roadmask.demo.streets import Network, Road, sheets_ground
 from roadmask.demo.traffic import (
-    asphalt,
     crossing_zone,
     draw_car,
     drive_cars,
-    frame_at,
     mark_crossings,
     mark_stretch,
     on_canvas,
@@ -26,6 +27,7 @@ from roadmask.demo.traffic import (
     stretches,
     wear_roads,
 )
+from roadmask.demo.trees import Trees
 from roadmask.demo.vectors import VIADUCT_HEIGHT
 
 WATER: Colour = (52, 70, 74, 24)
@@ -57,7 +59,8 @@ def render(network: Network, pavement: Pavement, seed: int) -> npt.NDArray[np.ui
         sun=math.radians(rng.uniform(50, 130)), elevation=math.radians(rng.uniform(48, 57))
     )
     canvas.pixels[:] = CONCRETE
-    blocks = Blocks(canvas, rng, network.turn)
+    trees = Trees(canvas, rng)
+    blocks = Blocks(canvas, rng, trees)
     view = sheets_ground().buffer(BORDER, join_style="mitre")
 
     _water(canvas, rng, network)
@@ -71,25 +74,20 @@ def render(network: Network, pavement: Pavement, seed: int) -> npt.NDArray[np.ui
                 close=any(block.contains(point) for point in network.cul_de_sacs),
                 waterside=block.distance(network.water) < 5,
             )
-    blocks.verge(pavement.corridor.difference(shapely.union(pavement.low, network.water)))
+    blocks.grounds.verge(pavement.corridor.difference(shapely.union(pavement.low, network.water)))
     for strip in (*pavement.medians, *pavement.islands):
         if strip.intersects(view):
-            blocks.small(strip)
-    _street_trees(blocks, rng, low_roads, pavement, view)
+            blocks.grounds.island(strip)
+    _street_trees(trees, rng, low_roads, pavement, view)
     _low_traffic(canvas, rng, low_roads, pavement)
-    blocks.draw_trees()
+    trees.draw()
     low_mask = canvas.mask(shapely.union(pavement.low, pavement.alleys))
-    slabs = ~low_mask & (canvas.heights == 0)
+    slabs = canvas.mask(shapely.unary_union(blocks.sidewalks)) & (canvas.heights == 0)
     _viaduct(canvas, rng, on_canvas(network, "high"), pavement)
     high_mask = canvas.mask(pavement.high)
     # Street paint is hidden by the deck above it; the deck's own was put on after it.
     painted = low_mask | high_mask | (canvas.paint > 0)
-    return canvas.finish(rng, painted, slabs & _plain(canvas), network.turn)
-
-
-def _plain(canvas: Canvas) -> npt.NDArray[np.bool_]:
-    """Return where the ground still is the sidewalk's concrete."""
-    return np.asarray((canvas.pixels == np.array(CONCRETE, np.uint8)).all(axis=2))
+    return canvas.finish(rng, painted, slabs, network.turn)
 
 
 def _water(canvas: Canvas, rng: np.random.Generator, network: Network) -> None:
@@ -109,10 +107,8 @@ def _water(canvas: Canvas, rng: np.random.Generator, network: Network) -> None:
                 _boat(canvas, middle, along, rng.uniform(50, 80))
 
 
-def _boat(
-    canvas: Canvas, middle: npt.NDArray[np.float64], along: npt.NDArray[np.float64], length: float
-) -> None:
-    side = np.array([-along[1], along[0]])
+def _boat(canvas: Canvas, middle: Vector, along: Vector, length: float) -> None:
+    side = left_of(along)
     stern, bow = middle - along * length / 2, middle + along * length / 2
     wake = [stern, stern - along * length * 2 + side * 16, stern - along * length * 2 - side * 16]
     canvas.fill(wake, (84, 104, 106, 40), rough=150)
@@ -151,12 +147,12 @@ def _surface(
             continue
         # A street is not resurfaced as a whole.
         lengths = np.cumsum([0.0, *rng.uniform(250, 800, size=16)])
-        for start, end in zip(lengths[:-1], lengths[1:], strict=True):
+        for start, end in itertools.pairwise(lengths):
             if start >= road.line.length:
                 break
             tone = asphalt(rng)
-            piece = shapely.ops.substring(road.line, start, min(end, road.line.length))
-            if piece.geom_type == "LineString" and piece.intersects(view.buffer(60)):
+            piece = cut(road.line, start, min(end, road.line.length))
+            if piece.intersects(view.buffer(60)):
                 strip = piece.buffer(road.width / 2 + 1, cap_style="flat")
                 canvas.fill_geometry(strip, tone, rough=60)
     tones[alleys] = asphalt(rng)
@@ -192,7 +188,7 @@ def _low_traffic(
 
 
 def _street_trees(
-    blocks: Blocks, rng: np.random.Generator, roads: list[Road], pavement: Pavement, view: Polygon
+    trees: Trees, rng: np.random.Generator, roads: list[Road], pavement: Pavement, view: Polygon
 ) -> None:
     """Plant trees along the curbs; their crowns reach over the road."""
     free = pavement.roads.buffer(2.5)
@@ -207,10 +203,10 @@ def _street_trees(
                 if rng.random() > density:
                     continue
                 middle, along = frame_at(road.line, float(place + rng.uniform(-5, 5)))
-                normal = np.array([-along[1], along[0]])
+                normal = left_of(along)
                 spot = Point(middle + side * (road.width / 2 + 4.5) * normal)
                 if view.contains(spot) and not covered.contains(spot):
-                    blocks.plant(spot.x, spot.y, 5, 9)
+                    trees.plant(spot.x, spot.y, 5, 9)
 
 
 def _viaduct(

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from shapely import LineString, Point, Polygon
-from shapely.geometry.base import BaseGeometry
-from shapely.ops import substring
 
 from roadmask.demo.layout import HEIGHT, MARGIN, WIDTH
+from roadmask.demo.shapes import cut, longest, offset
 
 Points = npt.NDArray[np.float64]
 Level = Literal["low", "high"]
@@ -167,12 +166,6 @@ def _line(points: Points) -> LineString:
     return LineString(points)
 
 
-def _longest(geometry: BaseGeometry) -> LineString | None:
-    """Return the longest line in a geometry, or None where it holds none."""
-    lines = [part for part in shapely.get_parts(geometry) if part.geom_type == "LineString"]
-    return max(lines, key=lambda part: float(part.length), default=None)
-
-
 def sheets_ground() -> Polygon:
     """Return the ground that the sheets cover."""
     return shapely.box(0, 0, WIDTH, HEIGHT)
@@ -309,7 +302,7 @@ class _Planner:
         street = self.streets[j]
         start = street.project(Point(self.corners[i, j]))
         end = street.project(Point(self.corners[i + 1, j]))
-        return substring(street, start, end)
+        return cut(street, start, end)
 
     def has_segment(self, i: int, j: int) -> bool:
         """Tell whether there is ground for this segment: on the plan and off the drive."""
@@ -340,7 +333,7 @@ class _Planner:
             [rng.uniform(-0.2, 0.2) * frame.width, rng.uniform(-0.1, 0.1) * frame.height]
         )
         line = self.grid_line(np.column_stack([x, y]) + middle)
-        inland = _longest(line.intersection(self.upland))
+        inland = longest(line.intersection(self.upland))
         assert inland is not None, "the diagonal starts in the city's middle"
         self.diagonal = inland
         self.roads.append(Road("BROADWAY", "diagonal", inland, float(rng.uniform(56, 64))))
@@ -401,7 +394,7 @@ class _Planner:
             limit = self.upland.union(self.drive.buffer(1.0))
             if k in to_water:
                 limit = shapely.difference(whole_ground().buffer(2000), self.water.buffer(3.0))
-            line = _longest(avenue.intersection(limit))
+            line = longest(avenue.intersection(limit))
             if line is None or line.length < 50:
                 continue
             at_water = line.distance(self.water) < 10
@@ -428,7 +421,7 @@ class _Planner:
     def lay_pier(self, beside: Point | None) -> None:
         """Build a pier from the shore, where an avenue ends or in the shore's middle."""
         rng = self.rng
-        in_sheets = _longest(self.shore.intersection(self.inner.buffer(100)))
+        in_sheets = longest(self.shore.intersection(self.inner.buffer(100)))
         assert in_sheets is not None, "the shore lies within the sheets"
         near = (
             in_sheets.project(beside) + rng.choice([-1, 1]) * rng.uniform(90, 130)
@@ -466,7 +459,7 @@ class _Planner:
             for i in range(len(self.avenues) - 1):
                 there = self.has_segment(i, j) and (i, j) not in self.closed | {self.dead_end}
                 if there:
-                    coords = list(self.segment(i, j).coords)
+                    coords = [(x, y) for x, y in self.segment(i, j).coords]
                     run += coords[1:] if run else coords
                 if run and (not there or i == len(self.avenues) - 2):
                     self.roads.append(Road(name, "street", LineString(run), width, one_way=one_way))
@@ -475,7 +468,7 @@ class _Planner:
                 segment = self.segment(*self.dead_end)
                 if rng.random() < 0.5:
                     segment = segment.reverse()
-                line = substring(segment, 0, rng.uniform(0.5, 0.62), normalized=True)
+                line = cut(segment, 0, rng.uniform(0.5, 0.62) * segment.length)
                 self.roads.append(Road(name, "street", line, width, open_end=True))
 
     def lay_cul_de_sac(self) -> None:
@@ -500,15 +493,17 @@ class _Planner:
         rng = self.rng
         middle = (CARRIAGEWAY + HIGHWAY_GAP) / 2
         for side, name in ((-1, "RIVER EXPY NB"), (1, "RIVER EXPY SB")):
-            line = self.highway.offset_curve(side * middle)
+            line = offset(self.highway, side * middle)
             self.roads.append(Road(name, "highway", line, CARRIAGEWAY, level="high", one_way=True))
-        at = [
-            (self.highway.project(self.highway.intersection(street)), street)
-            for j, street in enumerate(self.streets)
-            if self.has_segment(self.left_of_highway, j)
-            and self.sheets.contains(self.highway.intersection(street))
-            and self.highway.intersection(street).geom_type == "Point"
-        ]
+        at = []
+        for j, street in enumerate(self.streets):
+            crossing = self.highway.intersection(street)
+            if (
+                isinstance(crossing, Point)
+                and self.sheets.contains(crossing)
+                and self.has_segment(self.left_of_highway, j)
+            ):
+                at.append((self.highway.project(crossing), street))
         low = shapely.unary_union([self.diagonal, self.drive])
         candidates: list[tuple[float, LineString, int]] = []
         for where, street in at:
@@ -571,7 +566,7 @@ class _Planner:
                 scored.append((penalty + rng.uniform(0, 40), (i, j), line))
         scored.sort(key=lambda item: item[0])
         for number, (_, _, line) in enumerate(scored[:2]):
-            there = line if number == 0 else substring(line, 0, 0.55, normalized=True)
+            there = line if number == 0 else cut(line, 0, 0.55 * line.length)
             self.roads.append(Road(f"ALLEY {number + 1}", "alley", there, 15.0))
 
     # What the centerlines hold without a road
@@ -620,6 +615,6 @@ def plan_network(seed: int) -> Network:
     return replace(
         network,
         ferries=tuple(
-            line for route in network.ferries if (line := _longest(route.intersection(ground)))
+            line for route in network.ferries if (line := longest(route.intersection(ground)))
         ),
     )

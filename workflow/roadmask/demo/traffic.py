@@ -7,16 +7,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from shapely import LineString, MultiPolygon, Point
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import substring
 
-from roadmask.demo.canvas import Canvas, Colour
+from roadmask.demo.canvas import Canvas
+from roadmask.demo.colours import Colour
+from roadmask.demo.shapes import Vector, box_at, cut, frame_at, left_of, lines_of, ring_at
 from roadmask.demo.streets import CARRIAGEWAY, Network, Road
 
-WHITE, YELLOW, GREEN, RED = 1, 2, 3, 4
+WHITE, YELLOW = 1, 2
 
 CAR_COLOURS: tuple[Colour, ...] = (
     (225, 226, 226, 215),
@@ -27,28 +27,11 @@ CAR_COLOURS: tuple[Colour, ...] = (
     (92, 95, 100, 100),
     (130, 30, 32, 140),
     (38, 58, 110, 95),
-    (228, 186, 40, 215),
     (70, 78, 66, 90),
     (178, 168, 146, 175),
 )
 
-
-def asphalt(rng: np.random.Generator) -> Colour:
-    """Draw the tone of a paved surface: old, new, in between, or concrete.
-
-    Roads, parking lots, playgrounds and tarred roofs all draw from here, so that the tone
-    alone tells nothing.
-    """
-    kind = rng.choice(4, p=[0.36, 0.24, 0.26, 0.14])
-    base = (
-        rng.uniform(112, 138),
-        rng.uniform(66, 86),
-        rng.uniform(90, 110),
-        rng.uniform(146, 168),
-    )[kind]
-    warm = rng.uniform(0.0, 6.0) + (6.0 if kind == 3 else 0.0)
-    near = base * rng.uniform(0.9, 1.04)
-    return round(base + warm * 0.4), round(base), round(base - warm), round(near)
+TAXI: Colour = (226, 182, 44, 212)
 
 
 @dataclass(frozen=True)
@@ -57,29 +40,6 @@ class Stretch:
 
     road: Road
     line: LineString
-
-
-def frame_at(
-    line: LineString, distance: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return a point of a line and the line's direction there, as a unit vector."""
-    before = line.interpolate(max(0.0, distance - 1.0))
-    after = line.interpolate(min(line.length, distance + 1.0))
-    along = np.array([after.x - before.x, after.y - before.y])
-    return np.array(line.interpolate(distance).coords[0]), along / np.linalg.norm(along)
-
-
-def box_at(
-    middle: npt.NDArray[np.float64], along: npt.NDArray[np.float64], length: float, width: float
-) -> npt.NDArray[np.float64]:
-    """Return the corners of a rectangle, `length` lying along a direction."""
-    side = np.array([-along[1], along[0]])
-    return np.array(
-        [
-            middle + a * length / 2 * along + b * width / 2 * side
-            for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))
-        ]
-    )
 
 
 def stretches(roads: list[Road], clear: float) -> list[Stretch]:
@@ -92,25 +52,23 @@ def stretches(roads: list[Road], clear: float) -> list[Stretch]:
             if other is not road and other.line.distance(road.line) < 1.0
         ]
         rest = road.line.difference(shapely.unary_union(others)) if others else road.line
-        found += [
-            Stretch(road, part)
-            for part in shapely.get_parts(rest)
-            if part.geom_type == "LineString" and part.length > 12
-        ]
+        found += [Stretch(road, part) for part in lines_of(rest) if part.length > 12]
     return found
 
 
 def draw_car(
     canvas: Canvas,
     rng: np.random.Generator,
-    middle: npt.NDArray[np.float64],
-    along: npt.NDArray[np.float64],
+    middle: Vector,
+    along: Vector,
     raised: float = 0.0,
 ) -> None:
     """Draw a car, van or truck."""
     if not canvas.sees([middle - 20, middle + 20]):
         return
     colour = CAR_COLOURS[int(rng.integers(len(CAR_COLOURS)))]
+    if rng.random() < 0.03:
+        colour = TAXI
     kind = rng.random()
     length, width, height = rng.uniform(14, 16.5), rng.uniform(5.8, 6.6), 5.0
     if kind > 0.93:
@@ -141,24 +99,22 @@ def wear_roads(canvas: Canvas, rng: np.random.Generator, parts: list[Stretch]) -
                 canvas.stain(shapely.get_coordinates(track), int(rng.integers(119, 126)), 4.0)
         for _ in range(rng.poisson(line.length / 60)):
             middle, along = frame_at(line, rng.uniform(0, line.length))
-            side = np.array([-along[1], along[0]])
+            side = left_of(along)
             spot = middle + side * rng.uniform(-0.42, 0.42) * road.width
             size = rng.uniform(4, 22), rng.uniform(3, 7)
             canvas.stain(box_at(spot, along, *size), int(rng.choice([102, 108, 114, 142, 150])))
         for _ in range(rng.poisson(line.length / 50)):
             middle, along = frame_at(line, rng.uniform(0, line.length))
-            side = np.array([-along[1], along[0]])
+            side = left_of(along)
             steps = np.cumsum(rng.uniform(-2, 2, size=(7, 1)), axis=0) * side
             steps = steps + np.arange(7)[:, None] * rng.uniform(2, 6) * along
             spot = middle + side * rng.uniform(-0.4, 0.4) * road.width
             canvas.stain(spot + steps, 96, 0.5)
         for _ in range(rng.poisson(line.length / 110)):
             middle, along = frame_at(line, rng.uniform(0, line.length))
-            side = np.array([-along[1], along[0]])
+            side = left_of(along)
             spot = middle + side * rng.uniform(-0.25, 0.25) * road.width
-            angles = np.linspace(0, 2 * math.pi, 9)[:-1]
-            ring = spot + 1.4 * np.column_stack([np.cos(angles), np.sin(angles)])
-            canvas.stain(ring, 82)
+            canvas.stain(ring_at(spot, 1.4, corners=8), 82)
 
 
 def _lanes(road: Road) -> list[float]:
@@ -178,51 +134,58 @@ def mark_stretch(canvas: Canvas, rng: np.random.Generator, part: Stretch) -> Non
     """Paint the lines along a road between two crossings."""
     road, line = part.road, part.line
     half = road.width / 2
-    if road.kind in ("alley", "cul-de-sac"):
-        return
-    if road.kind == "highway":
-        for offset in (-half + 2, half - 2):
-            _solid(canvas, line, offset, WHITE if offset > 0 else YELLOW)
-        for offset in (-CARRIAGEWAY / 6, CARRIAGEWAY / 6):
-            _dashes(canvas, line, offset)
-        return
-    if road.kind == "ramp":
-        for offset in (-half + 2, half - 2):
-            _solid(canvas, line, offset, WHITE)
-        return
-    if road.median > 0:
+    if road.kind in ("highway", "ramp"):
+        _solid(canvas, line, 2 - half, YELLOW)
+        _solid(canvas, line, half - 2, WHITE)
+        if road.kind == "highway":
+            for offset in (-CARRIAGEWAY / 6, CARRIAGEWAY / 6):
+                _dashes(canvas, line, offset)
+    elif road.median > 0:
+        inner = road.median / 2
         for side in (-1, 1):
-            _solid(canvas, line, side * (road.median / 2 + 1.5), YELLOW)
-            _dashes(canvas, line, side * (road.median / 2 + (half - 8 - road.median / 2) / 2))
+            _solid(canvas, line, side * (inner + 1.5), YELLOW)
+            _dashes(canvas, line, side * (inner + (half - 8 - inner) / 2))
             _solid(canvas, line, side * (half - 8), WHITE)
-        return
-    if not road.one_way:
-        for offset in (-0.6, 0.6):
-            _solid(canvas, line, offset, YELLOW)
-    if road.kind in ("avenue", "diagonal"):
-        quarter = (half - 8) / 2
-        offsets = (-quarter, quarter) if not road.one_way else (-quarter, 0.0, quarter)
-        for offset in offsets:
-            _dashes(canvas, line, offset)
-        if rng.random() < 0.5:
-            for side in (-1, 1):
-                _solid(canvas, line, side * (half - 8), WHITE)
-    elif road.one_way and rng.random() < 0.75:
+    elif road.kind in ("avenue", "diagonal"):
+        _mark_avenue(canvas, line, half, one_way=road.one_way, parking=rng.random() < 0.5)
+    elif not road.one_way:
+        _double(canvas, line)
+    elif rng.random() < 0.75:
         _solid(canvas, line, half - 8, WHITE)
         _solid(canvas, line, 8 - half, WHITE)
 
 
+def _mark_avenue(
+    canvas: Canvas, line: LineString, half: float, *, one_way: bool, parking: bool
+) -> None:
+    """Paint an avenue's lanes and, on some, the edge of its parking lanes."""
+    quarter = (half - 8) / 2
+    if not one_way:
+        _double(canvas, line)
+    for offset in (-quarter, 0.0, quarter) if one_way else (-quarter, quarter):
+        _dashes(canvas, line, offset)
+    if parking:
+        for side in (-1, 1):
+            _solid(canvas, line, side * (half - 8), WHITE)
+
+
+def _double(canvas: Canvas, line: LineString) -> None:
+    """Paint the double yellow line between two directions."""
+    for offset in (-0.6, 0.6):
+        _solid(canvas, line, offset, YELLOW)
+
+
 def _solid(canvas: Canvas, line: LineString, offset: float, code: int) -> None:
     curve = line.offset_curve(offset)
-    for piece in shapely.get_parts(curve):
+    for piece in lines_of(curve):
         canvas.mark(shapely.get_coordinates(piece), code, 0.5)
 
 
 def _dashes(canvas: Canvas, line: LineString, offset: float) -> None:
     curve = line.offset_curve(offset)
-    for piece in shapely.get_parts(curve):
+    for piece in lines_of(curve):
         for start in np.arange(5.0, piece.length - 10, 30.0):
-            canvas.mark(shapely.get_coordinates(substring(piece, start, start + 10)), WHITE, 0.5)
+            canvas.mark(shapely.get_coordinates(cut(piece, start, start + 10)), WHITE, 0.5)
 
 
 def mark_crossings(canvas: Canvas, rng: np.random.Generator, roads: list[Road]) -> None:
@@ -249,7 +212,7 @@ def mark_crossings(canvas: Canvas, rng: np.random.Generator, roads: list[Road]) 
 
 def _crosswalk(canvas: Canvas, road: Road, place: float, way: int, *, zebra: bool) -> None:
     middle, along = frame_at(road.line, place)
-    side = np.array([-along[1], along[0]])
+    side = left_of(along)
     half = road.width / 2 - 1.0
     if zebra:
         for offset in np.arange(-half + 1, half, 4.0):
@@ -279,7 +242,7 @@ def park_cars(
                 if rng.random() > share:
                     continue
                 middle, along = frame_at(line, float(place + rng.uniform(-1.5, 1.5)))
-                normal = np.array([-along[1], along[0]])
+                normal = left_of(along)
                 spot = middle + side * (road.width / 2 - rng.uniform(3.9, 4.6)) * normal
                 if not keep_off.intersects(Point(spot)):
                     draw_car(canvas, rng, spot, along * side)
@@ -297,7 +260,7 @@ def drive_cars(
         for lane in _lanes(road):
             for place in np.sort(rng.uniform(0, line.length, size=rng.poisson(line.length * busy))):
                 middle, along = frame_at(line, float(place))
-                normal = np.array([-along[1], along[0]])
+                normal = left_of(along)
                 draw_car(
                     canvas, rng, middle + lane * normal, along * (1 if lane <= 0 else -1), raised
                 )

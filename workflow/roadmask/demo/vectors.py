@@ -11,9 +11,9 @@ import numpy as np
 import shapely
 from shapely import LineString, MultiLineString, MultiPoint, Point
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import substring
 
 from roadmask.demo.pavement import Pavement, carriageway_offset
+from roadmask.demo.shapes import cut, lines_of, offset
 from roadmask.demo.streets import Network, Road, whole_ground
 
 VIADUCT_HEIGHT = 24.0
@@ -118,11 +118,7 @@ def _open_outline(roadbed: BaseGeometry, pavement: Pavement) -> list[LineString]
 
 def _lines(geometry: BaseGeometry) -> list[LineString]:
     """Return a geometry's lines, joined where they meet, in a fixed order."""
-    parts = [
-        part
-        for part in shapely.get_parts(shapely.get_parts(geometry))
-        if part.geom_type in ("LineString", "LinearRing") and not part.is_empty
-    ]
+    parts = lines_of(geometry)
     if not parts:
         return []
     merged = shapely.line_merge(MultiLineString(parts))
@@ -158,12 +154,12 @@ def split_at_corners(line: LineString) -> list[LineString]:
         if sum(turned for _, turned in members) > CORNER_ANGLE:
             cuts.append((members[0][0] + members[-1][0]) / 2)
     places = [0.0, *[cut for cut in cuts if 5 < cut < line.length - 5], line.length]
-    pieces = [substring(line, a, b) for a, b in itertools.pairwise(places)]
+    pieces = [cut(line, a, b) for a, b in itertools.pairwise(places)]
     return [piece for piece in pieces if piece.geom_type == "LineString" and piece.length > 0]
 
 
 def _group_of(found: list[tuple[float, float]], index: int) -> int:
-    """Number the groups of corners that lie within 20 ft of the one before."""
+    """Return the number of a corner's group: those within 20 ft of the one before."""
     return sum(found[k + 1][0] - found[k][0] > 20.0 for k in range(index))
 
 
@@ -209,24 +205,25 @@ def break_lines(
     broken, gaps = [], []
     for index, feature in enumerate(features):
         line = feature.geometry
+        assert isinstance(line, LineString), "edges are broken once"
         width = min(float(widths[index]), line.length / 2)
         if index not in chosen or width < SHORTEST_GAP:
             broken.append(feature)
             continue
         start = 0.5 + places[index] * (line.length - width - 1.0)
         parts = [
-            _substring_with_height(line, 0, start),
-            _substring_with_height(line, start + width, line.length),
+            _cut_with_height(line, 0, start),
+            _cut_with_height(line, start + width, line.length),
         ]
         broken.append(Feature(MultiLineString(parts), feature.fields))
-        gaps.append(Gap(shapely.force_2d(substring(line, start, start + width)), width))
+        gaps.append(Gap(shapely.force_2d(cut(line, start, start + width)), width))
     return broken, gaps
 
 
-def _substring_with_height(line: LineString, start: float, end: float) -> LineString:
+def _cut_with_height(line: LineString, start: float, end: float) -> LineString:
     """Cut a 3D line by distances measured in the plane."""
     flat = shapely.force_2d(line)
-    piece = shapely.get_coordinates(substring(flat, start, end))
+    piece = shapely.get_coordinates(cut(flat, start, end))
     vertices = shapely.get_coordinates(line, include_z=True)
     along = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(vertices[:, :2], axis=0).T))])
     steps = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(piece, axis=0).T))]) + start
@@ -287,8 +284,8 @@ def _carriageways(road: Road) -> list[LineString]:
     """Return a road's axis, or one for each carriageway where it is divided."""
     if road.median == 0:
         return [road.line]
-    offset = carriageway_offset(road)
-    return [road.line.offset_curve(side * offset) for side in (-1, 1)]
+    aside = carriageway_offset(road)
+    return [offset(road.line, side * aside) for side in (-1, 1)]
 
 
 def _meet(road: Road, other: Road) -> bool:
@@ -307,7 +304,7 @@ def _split_at_nodes(line: LineString, others: list[LineString]) -> list[LineStri
     for place in places:
         if place - cuts[-1] > 4.0 and line.length - place > 4.0:
             cuts.append(place)
-    return [substring(line, a, b) for a, b in itertools.pairwise([*cuts, line.length])]
+    return [cut(line, a, b) for a, b in itertools.pairwise([*cuts, line.length])]
 
 
 def _nudged(
@@ -325,7 +322,7 @@ def _nudged(
     share = np.linspace(0, 1, len(points))[:, None]
     moved = LineString(points + (1 - share) * shifts[0] + share * shifts[1])
     # The city digitizes few vertices: a foot is as good as it gets.
-    return moved.simplify(0.5)
+    return LineString(moved.simplify(0.5).coords)
 
 
 def _road_fields(road: Road, rng: np.random.Generator) -> dict[str, Any]:
