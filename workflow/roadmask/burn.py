@@ -21,8 +21,8 @@ def burn_lines(geometries: Iterable[BaseGeometry], grid: Grid) -> np.ndarray:
     """Mark the pixels that lines run through.
 
     Of each segment, one pixel is marked in every column it crosses, or in every row where
-    it is steeper than a diagonal: the one under the point where the line is nearest to the
-    middle of that column. The pixels of its end points are marked too. So
+    it is steeper than a diagonal: the one under the point where the segment is nearest to
+    the middle of that column. So
 
     - every marked pixel is touched by the line, and every line marks a pixel;
     - the pixels of a line form an eight-connected chain without a gap, which no fill over
@@ -51,10 +51,6 @@ def burn_lines(geometries: Iterable[BaseGeometry], grid: Grid) -> np.ndarray:
     steep = np.abs(delta[:, 1]) > np.abs(delta[:, 0])
     _burn_flat(out, starts[~steep], ends[~steep])
     _burn_flat(out.T, starts[steep][:, ::-1], ends[steep][:, ::-1])
-    for points in (starts, ends):
-        column, row = (points // STEPS).T
-        inside = (column >= 0) & (column < grid.width) & (row >= 0) & (row < grid.height)
-        out[row[inside], column[inside]] = 1
     return out
 
 
@@ -79,7 +75,7 @@ def _segments(geometries: Iterable[BaseGeometry], grid: Grid) -> tuple[np.ndarra
 
 
 def _burn_flat(out: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
-    """Mark the pixels of segments that are no steeper than a diagonal, but for their ends."""
+    """Mark the pixels of segments that are no steeper than a diagonal."""
     height, width = out.shape
     swapped = starts[:, 0] > ends[:, 0]
     u0, v0 = np.where(swapped[:, None], ends, starts).T

@@ -266,7 +266,7 @@ def _open(source: VectorSource, key: str, kind: Kind) -> _Layer:
     path = _located(source.path, key)
     name = _layer_name(path, source, key)
     with _quiet():
-        info = pyogrio.read_info(path, layer=name)
+        info = pyogrio.read_info(path, layer=name, force_feature_count=True)
     if info["crs"] is None:
         raise InputError(
             source.path,

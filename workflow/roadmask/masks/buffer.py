@@ -103,7 +103,7 @@ def _to_local_metres(grid: Grid) -> Transformer:
         raise SettingError(
             "imagery.crs", f"{crs.name} is no CRS of the Earth", "Write the imagery's true CRS"
         )
-    centre = grid.transform * (grid.width / 2, grid.height / 2)
+    centre = grid.transform @ (grid.width / 2, grid.height / 2)
     longitude, latitude = Transformer.from_crs(crs, geodetic, always_xy=True).transform(*centre)
     local = ProjectedCRS(TransverseMercatorConversion(latitude, longitude), geodetic_crs=geodetic)
     return Transformer.from_crs(crs, local, always_xy=True)

@@ -94,10 +94,10 @@ def _check_grid(path: Path, dataset: DatasetReader, grid: Grid) -> None:
         return
     if dataset.crs is not None and not _same_crs(dataset, grid):
         raise InputError(path, f"its CRS is {dataset.crs}, the scene's {grid.crs}", remedy)
-    relative = ~grid.transform * dataset.transform
+    relative = ~grid.transform @ dataset.transform
     corners = [(x, y) for x in (0, grid.width) for y in (0, grid.height)]
     moved = max(
-        abs(a - b) for corner in corners for a, b in zip(relative * corner, corner, strict=True)
+        abs(a - b) for corner in corners for a, b in zip(relative @ corner, corner, strict=True)
     )
     if moved > GRID_TOLERANCE:
         raise InputError(
