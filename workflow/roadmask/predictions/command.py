@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -149,6 +150,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments, card)
     with environment():
         scenes = _scenes(arguments.scenes, arguments.neighbours, arguments.model, card, lattice)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow takes seconds to import: all that can be refused was refused before.
     from roadmask.predictions.network import load_network, set_threads  # noqa: PLC0415
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -220,6 +220,10 @@ def in_thread(items: Iterable[Item], ahead: int) -> Iterator[Iterator[Item]]:
             put((False, None, None))
         except BaseException as error:  # noqa: BLE001 (raised again where the items are taken)
             put((False, None, error))
+        finally:
+            # Here, not by the garbage collector: files belong to the thread that opened them.
+            if isinstance(items, Generator):
+                items.close()
 
     def take() -> Iterator[Item]:
         while True:
