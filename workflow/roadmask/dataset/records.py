@@ -70,12 +70,13 @@ class Statistics:
     @classmethod
     def of(cls, pair: TilePair) -> Statistics:
         """Return those of one tile."""
-        values = pair.image[:, pair.valid].astype(np.int64)
+        counts = np.array([_histogram(band[pair.valid]) for band in pair.image])
+        values = np.arange(256)
         return cls(
-            np.bincount(pair.label.ravel(), minlength=256).astype(np.int64),
-            values.shape[1],
-            values.sum(axis=1),
-            (values**2).sum(axis=1),
+            pixels=_histogram(pair.label),
+            pictured=int(np.count_nonzero(pair.valid)),
+            sums=counts @ values,
+            squares=counts @ values**2,
         )
 
     def __add__(self, other: Statistics) -> Statistics:
@@ -124,6 +125,10 @@ class Shard:
     path: Path
     records: int
     bytes: int
+
+
+def _histogram(values: np.ndarray) -> np.ndarray:
+    return np.bincount(values.ravel(), minlength=256).astype(np.int64)
 
 
 def encode(sample: Sample) -> Encoded:
