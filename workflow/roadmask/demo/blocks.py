@@ -26,8 +26,8 @@ class Style:
 
     Attributes
     ----------
-    share : float
-        How many of the blocks.
+    share : int
+        How many of twenty blocks.
     widths : tuple of float
         Narrowest and widest lot, in feet.
     depth : float
@@ -38,7 +38,7 @@ class Style:
         Share of the lots that are used so instead.
     """
 
-    share: float
+    share: int
     widths: tuple[float, float]
     depth: float
     use: str
@@ -47,14 +47,13 @@ class Style:
 
 
 STYLES = {
-    "rows": Style(0.27, (18, 27), 100, "row house", 0.03, 0.012),
-    "houses": Style(0.13, (40, 54), 100, "house", 0.0, 0.0),
-    "flats": Style(0.25, (55, 105), 100, "flats", 0.18, 0.05),
-    "works": Style(0.15, (110, 230), 150, "works", 0.18, 0.04),
-    "shops": Style(0.20, (30, 90), 100, "shop", 0.20, 0.05),
+    "rows": Style(5, (18, 27), 100, "row house", 0.04, 0.012),
+    "houses": Style(2, (40, 54), 100, "house", 0.0, 0.0),
+    "flats": Style(5, (55, 105), 100, "flats", 0.20, 0.05),
+    "works": Style(3, (110, 230), 150, "works", 0.22, 0.04),
+    "shops": Style(4, (30, 90), 100, "shop", 0.22, 0.05),
+    "estate": Style(1, (118, 118), 104, "towers", 0.25, 0.0),
 }
-ESTATES = 0.08
-"""Share of the blocks that are towers in a lawn."""
 FENCE: Colour = (112, 106, 98, 112)
 
 
@@ -130,6 +129,7 @@ class Blocks:
         self.grounds = Grounds(canvas, rng, trees)
         self.buildings = Buildings(canvas, rng)
         self.sidewalks: list[BaseGeometry] = []
+        self.pack: list[str] = []
 
     def paint(self, block: Polygon, *, park: bool, close: bool, waterside: bool) -> None:
         """Paint a block with its sidewalk.
@@ -154,13 +154,19 @@ class Blocks:
                 self.grounds.park(part)
             elif part.area < 5000:
                 self._pocket(part)
-            elif not close and self.rng.random() < ESTATES:
-                self._estate(part)
+            elif close:
+                self._cut_into_lots(part, "houses")
             else:
-                names = list(STYLES)
-                shares = np.array([STYLES[name].share for name in names])
-                name = str(self.rng.choice(names, p=shares / shares.sum()))
-                self._cut_into_lots(part, "houses" if close else name)
+                name = self._deal()
+                if name != "estate" or not self._estate(part):
+                    self._cut_into_lots(part, "flats" if name == "estate" else name)
+
+    def _deal(self) -> str:
+        """Deal a style from a shuffled pack, so that every city has some of each."""
+        if not self.pack:
+            names = [name for name, style in STYLES.items() for _ in range(style.share)]
+            self.pack = [str(name) for name in self.rng.permutation(names)]
+        return self.pack.pop()
 
     def _pocket(self, ground: Polygon) -> None:
         """Use up a small block: a plaza, a small lot, or one building."""
@@ -172,40 +178,41 @@ class Blocks:
         else:
             self.buildings.flat(ground.buffer(-1), self.rng.uniform(18, 45))
 
-    def _estate(self, ground: Polygon) -> None:
-        """Build towers in a lawn, with paths and parking lots."""
-        rng, canvas = self.rng, self.canvas
-        self.grounds.grass(ground)
+    def _estate(self, ground: Polygon) -> bool:
+        """Build towers in a lawn, with paths and parking lots; tell whether three have room."""
+        rng, canvas, style = self.rng, self.canvas, STYLES["estate"]
         angle = long_direction(ground)
         along = np.array([math.cos(angle), math.sin(angle)])
         across = left_of(along)
         middle = np.array(ground.centroid.coords[0])
-        for a in np.arange(-600, 601, 118.0):
-            path = LineString(
-                [middle + a * along - 400 * across, middle + a * along + 400 * across]
-            )
-            canvas.fill_geometry(path.buffer(4).intersection(ground), CONCRETE, rough=50)
+        step, half = style.widths[0], style.depth / 2
+        spots = [
+            middle + (a + 0.5) * step * along + b * half * across
+            for a in range(-6, 6)
+            for b in range(-5, 6, 2)
+        ]
+        spots = [spot for spot in spots if ground.contains(Polygon(box_at(spot, along, 100, 84)))]
+        if len(spots) < 3:
+            return False
+        self.grounds.grass(ground)
+        for a in range(-6, 7):
+            foot = middle + a * step * along
+            path = LineString([foot - 400 * across, foot + 400 * across]).buffer(4)
+            canvas.fill_geometry(path.intersection(ground), CONCRETE, rough=50)
         spine = LineString([middle - 900 * along, middle + 900 * along]).buffer(5)
         canvas.fill_geometry(spine.intersection(ground), CONCRETE, rough=50)
-        taken = []
-        rows = np.arange(-260, 261, 104.0) + (52 if rng.random() < 0.5 else 0)
-        for a in np.arange(-541, 600, 118.0):
-            for b in rows:
-                spot = middle + a * along + b * across
-                if not ground.contains(Polygon(box_at(spot, along, 100, 84))):
-                    continue
-                taken.append(Polygon(box_at(spot, along, 92, 74)))
-                if rng.random() < 0.25:
-                    self.grounds.parking(Polygon(box_at(spot, along, 96, 80)), angle)
-                    continue
-                wings = (
-                    Polygon(box_at(spot, along, 74, 30)),
-                    Polygon(box_at(spot, across, 56, 26)),
-                )
-                self.buildings.flat(shapely.union(*wings), rng.uniform(50, 75))
+        for spot in spots:
+            if rng.random() < style.parking:
+                self.grounds.parking(Polygon(box_at(spot, along, 96, 80)), angle)
+            else:
+                wings = (box_at(spot, along, 74, 30), box_at(spot, across, 56, 26))
+                towers = shapely.unary_union([Polygon(wing) for wing in wings])
+                self.buildings.flat(towers, rng.uniform(50, 75))
+        taken = [Polygon(box_at(spot, along, 92, 74)) for spot in spots]
         free = largest(ground.difference(shapely.unary_union(taken).buffer(6)))
         if free is not None:
             self.trees.scatter(free, 30, 6, 12)
+        return True
 
     def _cut_into_lots(self, ground: Polygon, name: str) -> None:
         """Cut a block into rows of lots along its long side, and build on each."""

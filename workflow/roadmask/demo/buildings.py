@@ -14,7 +14,7 @@ from roadmask.demo.colours import Colour, asphalt, pick, scaled, shifted
 from roadmask.demo.shapes import Vector, box_at, long_direction, polygons_of, ring_at, turned
 
 COVERINGS: tuple[tuple[Colour, ...], ...] = (
-    ((52, 52, 54, 50), (64, 63, 62, 62)),
+    ((56, 56, 57, 54), (66, 65, 64, 64)),
     ((150, 146, 138, 146), (136, 130, 120, 136)),
     ((178, 180, 182, 170), (166, 168, 172, 160)),
     ((220, 220, 216, 205), (206, 206, 202, 196)),
@@ -62,7 +62,7 @@ class Buildings:
             Whether it is large enough for a water tank.
         """
         rng, canvas = self.rng, self.canvas
-        kind = int(rng.choice(6, p=[0.46, 0.14, 0.14, 0.12, 0.07, 0.07]))
+        kind = int(rng.choice(6, p=[0.52, 0.12, 0.14, 0.10, 0.06, 0.06]))
         colour = asphalt(rng) if kind == 0 else pick(rng, COVERINGS[kind - 1])
         parapet = shifted(colour, 38 if colour[1] < 150 else -28)
         for part in polygons_of(outline):

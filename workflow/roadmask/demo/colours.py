@@ -51,7 +51,7 @@ def asphalt(rng: np.random.Generator) -> Colour:
     alone tells nothing.
     """
     kind = int(rng.choice(4, p=[0.38, 0.24, 0.28, 0.10]))
-    low, high = ((112, 138), (66, 86), (90, 110), (138, 154))[kind]
+    low, high = ((108, 138), (56, 84), (84, 110), (136, 152))[kind]
     base = rng.uniform(low, high)
     warm = rng.uniform(0.0, 6.0) + (6.0 if kind == 3 else 0.0)
     return clipped(base + warm * 0.4, base, base - warm, base * rng.uniform(0.9, 1.04))
