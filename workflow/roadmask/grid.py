@@ -60,7 +60,7 @@ class Grid:
     def bounds(self) -> BoundingBox:
         """Left, bottom, right and top in CRS units, whatever the transform's turn."""
         corners = [
-            self.transform * (column, row) for column in (0, self.width) for row in (0, self.height)
+            self.transform @ (column, row) for column in (0, self.width) for row in (0, self.height)
         ]
         xs, ys = zip(*corners, strict=True)
         return BoundingBox(min(xs), min(ys), max(xs), max(ys))
@@ -74,7 +74,7 @@ class Grid:
             self,
             width=width,
             height=height,
-            transform=self.transform * Affine.translation(x, y),
+            transform=self.transform @ Affine.translation(x, y),
         )
 
     def widened(self, pixels: int) -> Grid:
@@ -92,7 +92,7 @@ class Grid:
         """
         if self.crs != other.crs:
             raise ValueError(f"CRS {other.crs} instead of {self.crs}")
-        relative = ~self.transform * other.transform
+        relative = ~self.transform @ other.transform
         extent = max(other.width, other.height, 1)
         drift = (
             max(abs(relative.a - 1), abs(relative.b), abs(relative.d), abs(relative.e - 1)) * extent
@@ -129,7 +129,7 @@ class Grid:
 
         def span(steps: tuple[float, float]) -> float:
             ends = [
-                self.transform * (column + sign * steps[0], row + sign * steps[1])
+                self.transform @ (column + sign * steps[0], row + sign * steps[1])
                 for sign in (-1, 1)
             ]
             (lon0, lat0), (lon1, lat1) = (to_degrees.transform(*end) for end in ends)

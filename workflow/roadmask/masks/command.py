@@ -1,0 +1,183 @@
+"""Read a scene's lines, polygons or ready mask, label the scene, and write it for QGIS."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import shapely
+
+from roadmask import __version__
+from roadmask.classes import ClassTable
+from roadmask.distance import parse_distance
+from roadmask.errors import InputError, SettingError
+from roadmask.files import write_json
+from roadmask.grid import Grid
+from roadmask.lines import read_vectors
+from roadmask.masks.buffer import buffer_labels
+from roadmask.masks.polygons import burn_polygons, polygon_labels
+from roadmask.masks.raster import raster_labels
+from roadmask.masks.regions import RegionLabels, label_regions
+from roadmask.raster import environment, read_window, write_cog
+from roadmask.style import OTHER, UNKNOWN, colour_table, legend, write_paletted_qml
+from roadmask.tiles import inside_area
+from roadmask.vectors_io import add_source_arguments, read_layer, source_from
+
+log = logging.getLogger("roadmask.masks")
+
+METHODS = ("regions", "buffer", "polygons", "raster")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("scene", type=Path, help="the scene as GeoTIFF")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--lines", type=Path, help="the scene's lines as raster")
+    parser.add_argument("--vectors", type=Path, help="the scene's lines as GeoPackage")
+    parser.add_argument("--labels.method", dest="method", choices=METHODS, required=True)
+    parser.add_argument("--classes", type=json.loads, required=True, help="as JSON")
+    parser.add_argument("--labels.max_road_width", dest="max_road_width", default="150 ft")
+    parser.add_argument("--labels.raster", dest="raster", type=Path)
+    parser.add_argument("--labels.threshold", dest="threshold", type=float, default=127.0)
+    for key in ("labels.polygons", "labels.islands", "area"):
+        add_source_arguments(parser, key)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Label one scene.
+
+    Raises
+    ------
+    InputError
+        If a file can't be read or lies on another grid.
+    SettingError
+        If the method lacks what it labels from.
+    """
+    classes = ClassTable.parse(arguments.classes)
+    with environment():
+        with rasterio.open(arguments.scene) as dataset:
+            grid = Grid.from_dataset(dataset)
+        labels, counts = _label(arguments, grid, classes)
+        labels = labels.copy()
+        islands = _polygons(arguments, "labels.islands", grid)
+        if islands is not None:
+            burn_polygons(labels, islands, grid, OTHER)
+        area = _polygons(arguments, "area", grid)
+        if area is not None:
+            inside = inside_area(shapely.union_all(area), grid)
+            if inside is not None:
+                labels[~inside] = UNKNOWN
+        write_cog(
+            arguments.output,
+            grid,
+            labels,
+            nodata=UNKNOWN,
+            colormap=colour_table(classes.names),
+            descriptions=["label"],
+            tags={
+                "ROADMASK_VERSION": __version__,
+                "ROADMASK_SCENE": arguments.scene.stem,
+                "ROADMASK_SETTINGS": json.dumps(_settings(arguments), sort_keys=True),
+            },
+        )
+    write_paletted_qml(arguments.output.with_suffix(".qml"), legend(classes.names))
+    summary = {
+        "scene": arguments.scene.stem,
+        "method": arguments.method,
+        "shares": _shares(labels, classes),
+        **counts,
+    }
+    write_json(arguments.output.with_suffix(".json"), summary)
+    shares = ", ".join(f"{name} {share:.2%}" for name, share in summary["shares"].items())
+    log.info("%s: %s", arguments.scene.stem, shares)
+
+
+def _label(
+    arguments: argparse.Namespace, grid: Grid, classes: ClassTable
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Return the labels on the scene's grid, and what there is to count."""
+    if arguments.method == "regions":
+        result = _from_regions(arguments, grid)
+        return result.labels, result.counts
+    if arguments.method == "buffer":
+        vectors = _required(arguments.vectors, "--vectors", arguments.method)
+        return buffer_labels(read_vectors(vectors, "centerlines"), grid), {}
+    if arguments.method == "polygons":
+        source = source_from(arguments, "labels.polygons")
+        if source is None:
+            raise SettingError(
+                "labels.polygons.path", "labels.method: polygons needs it", "Name the polygon layer"
+            )
+        layer = read_layer(source, grid, grid.crs, key="labels.polygons", kind="polygons")
+        return polygon_labels(layer.frame, grid), {}
+    raster = _required(arguments.raster, "labels.raster", arguments.method)
+    return raster_labels(raster, grid, classes, arguments.threshold), {}
+
+
+def _from_regions(arguments: argparse.Namespace, grid: Grid) -> RegionLabels:
+    lines = _required(arguments.lines, "--lines", arguments.method)
+    vectors = _required(arguments.vectors, "--vectors", arguments.method)
+    with rasterio.open(lines) as dataset:
+        wide = Grid.from_dataset(dataset)
+        try:
+            x, y = wide.offset_of(grid)
+        except ValueError as error:
+            raise InputError(
+                lines, f"its grid does not fit the scene's: {error}", "Make it again"
+            ) from error
+        barrier = read_window(dataset, 0, 0, wide.width, wide.height, bands=[1])[0]
+    centerlines = read_vectors(vectors, "centerlines")
+    street_lines = read_vectors(vectors, "street_lines")
+    widest = parse_distance(arguments.max_road_width, "labels.max_road_width")
+    result = label_regions(
+        wide,
+        barrier,
+        street_lines.geometry.to_numpy(),
+        centerlines.geometry.to_numpy(),
+        widest.on_ground(grid.ground_sample_distance),
+        centerlines["width_m"].to_numpy(dtype=float),
+    )
+    if not len(street_lines) and len(centerlines):
+        log.warning(
+            "%s: centerlines but no street line: nothing of it is known", arguments.scene.stem
+        )
+    cut = result.labels[y : y + grid.height, x : x + grid.width]
+    return RegionLabels(cut, result.counts)
+
+
+def _required(path: Path | None, option: str, method: str) -> Path:
+    if path is None:
+        raise SettingError(option, f"labels.method: {method} needs it", "Name the file")
+    return path
+
+
+def _polygons(arguments: argparse.Namespace, key: str, grid: Grid) -> np.ndarray | None:
+    """Return the polygons of a layer on the scene, None where no layer is given."""
+    source = source_from(arguments, key)
+    if source is None:
+        return None
+    layer = read_layer(source, grid, grid.crs, key=key, kind="polygons", must_reach=False)
+    return np.asarray(layer.frame.geometry.to_numpy())
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that the label was made with."""
+    settings = {"labels.method": arguments.method, "classes": arguments.classes}
+    if arguments.method == "regions":
+        settings["labels.max_road_width"] = arguments.max_road_width
+    if arguments.method == "raster":
+        settings["labels.threshold"] = arguments.threshold
+    return settings
+
+
+def _shares(labels: np.ndarray, classes: ClassTable) -> dict[str, float]:
+    """Return the share of each class and of what is not known, by name."""
+    pixels = np.bincount(labels.ravel(), minlength=256)
+    names = ["other", *classes.names]
+    shares = {name: float(pixels[value] / labels.size) for value, name in enumerate(names)}
+    return shares | {"not known": float(pixels[UNKNOWN] / labels.size)}

@@ -1,0 +1,388 @@
+"""Street centerlines as stations that know how far the street lines are on either side."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import shapely
+from scipy.spatial import cKDTree
+from shapely.geometry.base import BaseGeometry
+
+# Metres between two stations. Streets change their width over several car lengths.
+SPACING = 2.0
+# Half the chord along which a station takes its direction: longer than the steps of
+# centerlines that were traced from rasters.
+DIRECTION_REACH = 3.0
+# Metres of street on either side over which a station's width is agreed on: longer than
+# the gaps in a line, shorter than a block.
+WINDOW = 30.0
+# A wall runs along the street if its distance changes by less than this from station to
+# station, per metre: corners and crossing streets change faster.
+PARALLEL_SLOPE = 0.25
+# Share of the stations in a window that must see a wall along the street.
+SUPPORT = 0.25
+# No carriageway is narrower: what is seen nearer on both sides is a median's outline.
+NARROWEST = 2.4
+# Centerlines whose ends lie within this many metres meet there.
+SNAP = 1.0
+# Cosine of the angle up to which one centerline continues another.
+STRAIGHT = 0.87
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The metric frame of a grid: metres to the right and down from its upper left corner.
+
+    Attributes
+    ----------
+    pixel
+        Ground size of a pixel in metres, along columns and rows.
+    """
+
+    pixel: tuple[float, float]
+
+    def to_pixels(self, xy: np.ndarray) -> np.ndarray:
+        """Turn ``(..., 2)`` metres into columns and rows of pixel corners."""
+        return np.asarray(xy / np.asarray(self.pixel))
+
+
+@dataclass(frozen=True)
+class Walls:
+    """Street lines as straight segments in a frame.
+
+    Attributes
+    ----------
+    starts, ends
+        ``(n, 2)`` float64, metres.
+    tree
+        Index of the segments.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    tree: shapely.STRtree
+
+    @classmethod
+    def from_lines(cls, lines: Sequence[BaseGeometry] | np.ndarray) -> Walls:
+        """Take lines or outlines of polygons apart into segments."""
+        parts = shapely.get_parts(np.asarray(lines, dtype=object))
+        coordinates, owner = shapely.get_coordinates(parts, return_index=True)
+        same = owner[1:] == owner[:-1]
+        starts, ends = coordinates[:-1][same], coordinates[1:][same]
+        segments = np.asarray(shapely.linestrings(np.stack([starts, ends], axis=1)))
+        return cls(starts, ends, shapely.STRtree(segments))
+
+
+@dataclass(frozen=True)
+class Stations:
+    """Points along centerlines, in order, every `SPACING` metres.
+
+    Attributes
+    ----------
+    part
+        ``(n,)`` int64: which line string a station lies on.
+    source
+        ``(n,)`` int64: which of the given centerlines that belongs to.
+    xy
+        ``(n, 2)`` metres in the frame.
+    normal
+        ``(n, 2)`` unit vectors to the left of the direction of travel.
+    """
+
+    part: np.ndarray
+    source: np.ndarray
+    xy: np.ndarray
+    normal: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def parts(self) -> list[slice]:
+        """Return each line string's stations as a slice."""
+        if len(self) == 0:
+            return []
+        cuts = np.flatnonzero(np.diff(self.part)) + 1
+        edges = [0, *cuts.tolist(), len(self)]
+        return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def place_stations(centerlines: Sequence[BaseGeometry] | np.ndarray) -> Stations:
+    """Place stations along centerlines.
+
+    Parameters
+    ----------
+    centerlines
+        Lines in a metric frame. Multi-part lines are taken apart.
+
+    Returns
+    -------
+    Stations
+        At least the two ends of every line string of positive length.
+    """
+    lines, source = shapely.get_parts(np.asarray(centerlines, dtype=object), return_index=True)
+    lengths = shapely.length(lines)
+    long = lengths > 0
+    lines, source, lengths = lines[long], source[long], lengths[long]
+    counts = np.maximum(np.ceil(lengths / SPACING).astype(int), 1) + 1
+    part = np.repeat(np.arange(len(lines)), counts)
+    along = (
+        np.concatenate(
+            [np.linspace(0, length, count) for length, count in zip(lengths, counts, strict=True)]
+        )
+        if len(lines)
+        else np.zeros(0)
+    )
+    at = lines[part]
+    xy = shapely.get_coordinates(shapely.line_interpolate_point(at, along))
+    last = lengths[part]
+    ahead = shapely.line_interpolate_point(at, np.minimum(along + DIRECTION_REACH, last))
+    behind = shapely.line_interpolate_point(at, np.maximum(along - DIRECTION_REACH, 0))
+    direction = shapely.get_coordinates(ahead) - shapely.get_coordinates(behind)
+    size = np.linalg.norm(direction, axis=1, keepdims=True)
+    # A closed loop shorter than the chord has no direction of its own: any will do.
+    direction = np.where(size > 0, direction / np.where(size > 0, size, 1), (1.0, 0.0))
+    normal = np.stack([direction[:, 1], -direction[:, 0]], axis=1)
+    return Stations(part, source[part] if len(part) else part, xy, normal)
+
+
+def sight(stations: Stations, walls: Walls, reach: float) -> np.ndarray:
+    """Measure the distance from each station to the first wall on either side.
+
+    Parameters
+    ----------
+    stations
+        Where to look from, along their normals.
+    walls
+        What to look for.
+    reach
+        Metres beyond which nothing is looked for.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n, 2)`` float64 metres to the left and to the right; inf where no wall is in reach.
+    """
+    distance = np.full((len(stations), 2), np.inf)
+    for side, sign in enumerate((1.0, -1.0)):
+        heading = sign * stations.normal
+        rays = shapely.linestrings(np.stack([stations.xy, stations.xy + reach * heading], axis=1))
+        ray, segment = walls.tree.query(rays, predicate="intersects")
+        origin, along = stations.xy[ray], heading[ray]
+        start = walls.starts[segment] - origin
+        span = walls.ends[segment] - walls.starts[segment]
+        across = along[:, 0] * span[:, 1] - along[:, 1] * span[:, 0]
+        numerator = start[:, 0] * span[:, 1] - start[:, 1] * span[:, 0]
+        # A segment along the ray is met at its nearer end.
+        nearer = np.minimum((start * along).sum(axis=1), ((start + span) * along).sum(axis=1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            hit = np.where(np.abs(across) > 1e-9, numerator / across, nearer)
+        np.minimum.at(distance[:, side], ray, np.maximum(hit, 0.0))
+    return distance
+
+
+def along_walls(stations: Stations, seen: np.ndarray, pixel: float) -> np.ndarray:
+    """Tell which sightings are of a wall that runs along the street.
+
+    Parameters
+    ----------
+    stations
+        The stations.
+    seen
+        ``(n, 2)`` metres, as `sight` returns them.
+    pixel
+        Metres by which lines may be stepped because they came from a raster.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n, 2)`` bool.
+    """
+    tolerance = PARALLEL_SLOPE * SPACING + 1.5 * pixel
+    steady = np.zeros(seen.shape, dtype=bool)
+    if len(stations) < 2:
+        return steady
+    same = stations.part[1:] == stations.part[:-1]
+    with np.errstate(invalid="ignore"):
+        close = (np.abs(np.diff(seen, axis=0)) <= tolerance) & same[:, np.newaxis]
+    steady[1:] |= close
+    steady[:-1] |= close
+    return steady
+
+
+def half_widths(
+    stations: Stations,
+    seen: np.ndarray,
+    pixel: float,
+    reach: float,
+    given_width: np.ndarray | None = None,
+) -> np.ndarray:
+    """Estimate how far the carriageway reaches on either side of each station.
+
+    A station alone can't tell: its line may have a gap there, or a street joins. So each
+    takes the median of what its neighbours along the street see of walls that run along
+    it; where too few see any, in this order: the whole line string's median, that of the
+    line strings that continue it, the width the attributes give, the same distance as on
+    the other side, the median of all.
+
+    Parameters
+    ----------
+    stations
+        The stations.
+    seen
+        ``(n, 2)`` metres, as `sight` returns them.
+    pixel
+        Metres by which lines may be stepped because they came from a raster.
+    reach
+        Metres: no road is wider than this in all.
+    given_width
+        ``(centerlines,)`` metres of paved width by attribute, NaN where unknown.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n, 2)`` float64 metres, left and right; NaN only where no station of all sees a
+        wall and no width is given.
+    """
+    steady = np.where(along_walls(stations, seen, pixel), seen, np.nan)
+    estimate = np.full(seen.shape, np.nan)
+    parts = stations.parts()
+    summary = np.full((len(parts), 2), np.nan)
+    for index, part in enumerate(parts):
+        estimate[part] = _windowed_median(steady[part])
+        values = steady[part]
+        enough = np.isfinite(values).mean(axis=0) >= SUPPORT
+        with np.errstate(invalid="ignore"):
+            summary[index, enough] = _nanmedian(values[:, enough])
+    _drop_too_wide(estimate, reach)
+    _drop_too_wide(summary, reach)
+    _inherit(stations, parts, summary)
+    whole = np.repeat(summary, [p.stop - p.start for p in parts], axis=0)
+    estimate = np.where(np.isnan(estimate), whole, estimate)
+    if given_width is not None:
+        width = given_width[stations.source]
+        other = np.where(np.isnan(estimate[:, ::-1]), width[:, None] / 2, estimate[:, ::-1])
+        rest = np.clip(width[:, None] - other, 0.25 * width[:, None], 0.75 * width[:, None])
+        estimate = np.where(np.isnan(estimate), rest, estimate)
+    estimate = np.where(np.isnan(estimate), estimate[:, ::-1], estimate)
+    if np.isfinite(estimate).any():
+        estimate = np.where(np.isnan(estimate), np.nanmedian(estimate), estimate)
+    return estimate
+
+
+def _windowed_median(values: np.ndarray) -> np.ndarray:
+    """Return the median over `WINDOW` to either side, NaN where too few are known."""
+    radius = round(WINDOW / SPACING)
+    count = len(values)
+    padded = np.pad(values, ((radius, radius), (0, 0)), constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis=0)
+    known = np.isfinite(windows).sum(axis=2)
+    inside = np.minimum(np.arange(count) + radius, count - 1) - np.maximum(
+        np.arange(count) - radius, 0
+    )
+    enough = known >= np.maximum(SUPPORT * (inside + 1), 3)[:, np.newaxis]
+    return np.where(enough, _nanmedian(windows.transpose(2, 0, 1)), np.nan)
+
+
+def _nanmedian(values: np.ndarray) -> np.ndarray:
+    """Return the lower median along the first axis, NaN where nothing is known."""
+    ordered = np.sort(values, axis=0)  # NaN goes last
+    known = np.isfinite(ordered).sum(axis=0)
+    middle = np.maximum((known - 1) // 2, 0)
+    return np.where(known > 0, np.take_along_axis(ordered, middle[np.newaxis], axis=0)[0], np.nan)
+
+
+def _drop_too_wide(widths: np.ndarray, reach: float) -> None:
+    """Forget pairs that together are wider than any road, the farther side first."""
+    with np.errstate(invalid="ignore"):
+        wide = np.nansum(widths, axis=1) > reach
+    farther = np.where(
+        np.nan_to_num(widths[:, 0], nan=-1.0) > np.nan_to_num(widths[:, 1], nan=-1.0), 0, 1
+    )
+    widths[np.flatnonzero(wide), farther[wide]] = np.nan
+
+
+def _inherit(stations: Stations, parts: list[slice], summary: np.ndarray) -> None:
+    """Fill unknown line strings from those that continue them, in place."""
+    if not parts:
+        return
+    first = np.array([p.start for p in parts])
+    last = np.array([p.stop - 1 for p in parts])
+    ends = np.concatenate([stations.xy[first], stations.xy[last]])
+    outward = np.concatenate([stations.normal[first], -stations.normal[last]])
+    owner = np.tile(np.arange(len(parts)), 2)
+    at_last = np.repeat([False, True], len(parts))
+    pairs = cKDTree(ends).query_pairs(SNAP, output_type="ndarray")
+    # Normals turn with the direction of travel; both here look out of their line string.
+    straight = (outward[pairs[:, 0]] * outward[pairs[:, 1]]).sum(axis=1) <= -STRAIGHT
+    pairs = pairs[straight]
+    for _ in range(len(parts)):
+        before = np.isnan(summary).sum()
+        for one, two in pairs:
+            for source, target in ((one, two), (two, one)):
+                # Two that meet end to end run the same way only if one begins there.
+                turned = at_last[source] == at_last[target]
+                theirs = summary[owner[source], :: -1 if turned else 1]
+                mine = summary[owner[target]]
+                mine[np.isnan(mine)] = theirs[np.isnan(mine)]
+        if np.isnan(summary).sum() == before:
+            break
+
+
+def draw_strip(
+    canvas: np.ndarray,
+    frame: Frame,
+    stations: Stations,
+    reach: np.ndarray,
+    use: np.ndarray | None = None,
+) -> None:
+    """Draw the ground within `reach` of the stations, on either side, onto `canvas`.
+
+    Parameters
+    ----------
+    canvas
+        ``(h, w)`` uint8, set to 1 in place.
+    frame
+        The canvas's frame.
+    stations
+        The stations.
+    reach
+        ``(n, 2)`` metres to the left and right.
+    use
+        ``(n,)`` bool: stations to draw; a stretch is drawn if both of its ends are.
+    """
+    left = frame.to_pixels(stations.xy + stations.normal * reach[:, :1])
+    right = frame.to_pixels(stations.xy - stations.normal * reach[:, 1:])
+    drawn = stations.part[1:] == stations.part[:-1]
+    if use is not None:
+        drawn &= use[1:] & use[:-1]
+    quads = np.stack([left[:-1], left[1:], right[1:], right[:-1]], axis=1)[drawn]
+    # OpenCV counts from pixel centres, in fractions of 1/16 pixel.
+    fixed = np.round((quads - 0.5) * 16).astype(np.int32)
+    for quad in fixed:
+        cv2.fillConvexPoly(canvas, quad, 1, lineType=cv2.LINE_8, shift=4)
+
+
+def draw_discs(canvas: np.ndarray, frame: Frame, stations: Stations, radius: np.ndarray) -> None:
+    """Draw a disc around both ends of every line string, onto `canvas`.
+
+    Parameters
+    ----------
+    canvas
+        ``(h, w)`` uint8, set to 1 in place.
+    frame
+        The canvas's frame.
+    stations
+        The stations.
+    radius
+        ``(n,)`` metres.
+    """
+    for part in stations.parts():
+        for end in (part.start, part.stop - 1):
+            column, row = frame.to_pixels(stations.xy[end]) - 0.5
+            axes = np.round(radius[end] / np.asarray(frame.pixel)).astype(int)
+            centre = (round(column), round(row))
+            cv2.ellipse(canvas, centre, (int(axes[0]), int(axes[1])), 0, 0, 360, 1, cv2.FILLED)
