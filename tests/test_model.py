@@ -1,0 +1,656 @@
+"""Stage `model`: the network, what it learns by, and what it leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from rasterio.crs import CRS
+from sklearn.metrics import confusion_matrix, jaccard_score
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import tensorflow as tf
+
+from roadmask.__main__ import main
+from roadmask.dataset.records import Sample, encode
+from roadmask.errors import InputError, SettingError
+from roadmask.files import sha256
+from roadmask.grid import Grid
+from roadmask.model import training
+from roadmask.model.augmentation import random_crop, random_symmetry
+from roadmask.model.card import Card, embed_card, read_card
+from roadmask.model.history import Epoch, best_row, is_over, learning_rate
+from roadmask.model.losses import FORMULAS, MaskedLoss, pixel_sums
+from roadmask.model.making import make_model
+from roadmask.model.metrics import (
+    STEPS,
+    confusions_of,
+    iou_of,
+    judge_confusion,
+    judge_histogram,
+)
+from roadmask.model.networks import NETWORKS, find_architecture
+from roadmask.model.networks.layers import training_twin
+from roadmask.model.pipeline import Split, TrainingStream, validation_batches
+from roadmask.model.settings import ARCHITECTURES, LOSSES, TrainingSettings
+from roadmask.model.validation import Validator
+from roadmask.tile_pairs import TilePair
+
+UNKNOWN = 255
+SIZE = 32
+
+
+def weights_of(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def make_pair(rng, bands=3, classes=1, size=SIZE):
+    """A picture whose label shows in its first band, with a corner that is not known."""
+    label = rng.integers(0, classes + 1, (size // 8, size // 8), dtype=np.uint8)
+    label = label.repeat(8, axis=0).repeat(8, axis=1)
+    image = rng.integers(0, 60, (bands, size, size), dtype=np.uint8)
+    image[0] += (label * (180 // classes)).astype(np.uint8)
+    label[:4, :4] = UNKNOWN
+    transform = Affine(0.5, 0, 980_000, 0, -0.5, 200_000)
+    grid = Grid(size, size, transform, CRS.from_epsg(2263))
+    return TilePair(image, np.ones(label.shape, bool), label, grid)
+
+
+def make_dataset(folder, tiles=8, bands=3, classes=1, size=SIZE):
+    """Write shards and what `model` reads of dataset.json, as stage `dataset` does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(5)
+    splits = {}
+    for split, count in (("train", tiles), ("val", 4)):
+        path = folder / f"{split}-00000-of-00001.tfrecord"
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for number in range(count):
+                pair = make_pair(rng, bands, classes, size)
+                writer.write(encode(Sample("s", f"s_{number}", pair)).record)
+        splits[split] = {
+            "tiles": count,
+            "shards": [{"name": path.name, "records": count, "sha256": sha256(path)}],
+        }
+    names = ["other", "road", "track", "path"][: classes + 1]
+    content = {
+        "bands": list(range(1, bands + 1)),
+        "scale": None,
+        "tile_size": size,
+        "classes": names,
+        "splits": splits,
+    }
+    path = folder / "dataset.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def train_split(dataset_path):
+    content = json.loads(dataset_path.read_text(encoding="utf-8"))
+    (shard,) = content["splits"]["train"]["shards"]
+    return Split(
+        (dataset_path.parent / shard["name"],),
+        shard["records"],
+        content["tile_size"],
+        len(content["bands"]),
+    )
+
+
+def row(epoch, mean=0.5, val_loss=1.0):
+    return Epoch(epoch, 1.0, val_loss, mean, 0.001, 0.5, 1.0, {"other": mean, "road": mean})
+
+
+class TestNetworks:
+    def test_unet_has_the_published_number_of_parameters(self):
+        model = find_architecture("unet").build((256, 256, 3), 1)
+        assert model.count_params() == 1_946_993
+        assert weights_of(model) == 1_944_049
+        assert model.output_shape == (None, 256, 256, 1)
+
+    def test_the_names_in_the_settings_are_those_of_the_networks(self):
+        assert set(ARCHITECTURES) == set(NETWORKS)
+
+    def test_an_unknown_name_is_refused_with_those_that_exist(self):
+        with pytest.raises(SettingError, match=r"model\.architecture.*'vnet'.*unet"):
+            find_architecture("vnet")
+
+    @pytest.mark.parametrize(("bands", "classes", "outputs"), [(1, 1, 1), (8, 1, 1), (4, 5, 6)])
+    @pytest.mark.parametrize("name", sorted(NETWORKS))
+    def test_any_bands_classes_and_sizes_give_probabilities(self, name, bands, classes, outputs):
+        architecture = find_architecture(name)
+        model = architecture.build((None, None, bands), classes)
+        for rows, columns in ((architecture.stride, 3 * architecture.stride), (64, 48)):
+            picture = np.full((2, rows, columns, bands), 200, np.uint8)
+            answer = model(picture, training=False).numpy()
+            assert answer.shape == (2, rows, columns, outputs)
+            assert answer.dtype == np.float32
+            assert answer.min() >= 0
+            assert answer.max() <= 1
+            if outputs > 1:
+                np.testing.assert_allclose(answer.sum(axis=-1), 1, atol=1e-5)
+
+    def test_the_twin_is_the_same_network_by_faster_means(self):
+        rng = np.random.default_rng(0)
+        model = find_architecture("unet").build((None, None, 3), 1)
+        model.set_weights([rng.uniform(0.01, 0.2, w.shape) for w in model.get_weights()])
+        twin = training_twin(model)
+        # Without dropout, whose random numbers would differ.
+        for network in (model, twin):
+            for layer in network.layers:
+                if isinstance(layer, keras.layers.Dropout):
+                    layer.rate = 0.0
+        picture = rng.integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
+        for training_mode in (True, False):
+            logits = twin(picture, training=training_mode).numpy()
+            expected = model(picture, training=training_mode).numpy()
+            np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected, atol=2e-4)
+        for found, expected in zip(twin.get_weights(), model.get_weights(), strict=True):
+            # The moving variances differ by the factor n / (n - 1), at the bridge 16 / 15.
+            np.testing.assert_allclose(found, expected, rtol=0.08, atol=1e-4)
+
+
+class TestLosses:
+    labels = np.array([[[1, 0, UNKNOWN], [1, UNKNOWN, 0]]], np.uint8)[..., None]
+
+    def test_binary_values_by_hand(self):
+        logits = np.array([[[2.0, -1.0, 50.0], [0.0, -50.0, 1.0]]], np.float32)[..., None]
+        p = 1 / (1 + np.exp(-np.array([2.0, -1.0, 0.0, 1.0])))
+        truth = np.array([1, 0, 1, 0])
+        entropy = -np.mean(truth * np.log(p) + (1 - truth) * np.log(1 - p))
+        dice = 1 - (2 * (p * truth).sum() + 1) / (p.sum() + truth.sum() + 1)
+        found = {name: float(MaskedLoss(name)(self.labels, logits)) for name in LOSSES}
+        assert found["crossentropy"] == pytest.approx(entropy, rel=1e-5)
+        assert found["dice"] == pytest.approx(dice, rel=1e-5)
+        assert found["dice_crossentropy"] == pytest.approx(dice + entropy, rel=1e-5)
+
+    def test_several_classes_by_hand(self):
+        labels = np.array([[[0, 2, UNKNOWN]]], np.uint8)[..., None]
+        logits = np.array([[[[1, 0, 0], [0, 0, 3], [9, 9, 9]]]], np.float32)
+        p = np.exp(logits[0, 0, :2])
+        p /= p.sum(axis=1, keepdims=True)
+        truth = np.array([[1, 0, 0], [0, 0, 1]])
+        entropy = -np.mean(np.log(p[[0, 1], [0, 2]]))
+        dice = 1 - np.mean(
+            (2 * (p * truth).sum(axis=0) + 1) / (p.sum(axis=0) + truth.sum(axis=0) + 1)
+        )
+        assert float(MaskedLoss("dice_crossentropy")(labels, logits)) == pytest.approx(
+            dice + entropy, rel=1e-5
+        )
+
+    @pytest.mark.parametrize("name", LOSSES)
+    @pytest.mark.parametrize("outputs", [1, 3])
+    def test_unknown_pixels_have_no_gradient_and_known_ones_have(self, name, outputs):
+        rng = np.random.default_rng(1)
+        labels = rng.choice([0, 1, UNKNOWN], (2, 8, 8, 1)).astype(np.uint8)
+        logits = tf.constant(rng.normal(size=(2, 8, 8, outputs)), tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = MaskedLoss(name)(labels, logits)
+        gradient = np.abs(tape.gradient(value, logits).numpy()).max(axis=-1, keepdims=True)
+        assert np.all(gradient[labels == UNKNOWN] == 0)
+        assert np.all(gradient[labels != UNKNOWN] > 0)
+
+    @pytest.mark.parametrize("name", LOSSES)
+    @pytest.mark.parametrize("outputs", [1, 3])
+    def test_a_batch_of_unknown_pixels_only_teaches_nothing(self, name, outputs):
+        labels = np.full((1, 4, 4, 1), UNKNOWN, np.uint8)
+        logits = tf.fill((1, 4, 4, outputs), 80.0)
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = MaskedLoss(name)(labels, logits)
+        assert float(value) == 0
+        assert np.all(tape.gradient(value, logits).numpy() == 0)
+
+    def test_sums_of_parts_give_the_loss_of_the_whole(self):
+        rng = np.random.default_rng(2)
+        labels = rng.choice([0, 1, UNKNOWN], (4, 8, 8, 1)).astype(np.uint8)
+        logits = rng.normal(size=(4, 8, 8, 1)).astype(np.float32)
+        parts = pixel_sums(labels[:1], logits[:1]) + pixel_sums(labels[1:], logits[1:])
+        for name, formula in FORMULAS.items():
+            whole = float(MaskedLoss(name)(labels, logits))
+            assert float(formula(parts)) == pytest.approx(whole, rel=1e-5)
+
+
+class TestMetrics:
+    def test_iou_by_hand(self):
+        figures = judge_confusion(np.array([[6, 1, 0], [2, 3, 0], [0, 0, 0]]))
+        assert figures.iou[:2] == (6 / 9, 3 / 6)
+        assert math.isnan(figures.iou[2])
+        assert figures.mean_iou == pytest.approx((6 / 9 + 3 / 6) / 2)
+
+    @settings(deadline=None)
+    @given(
+        truth=arrays(np.uint8, 60, elements=st.integers(0, 3)),
+        answer=arrays(np.uint8, 60, elements=st.integers(0, 3)),
+    )
+    def test_iou_is_that_of_scikit_learn(self, truth, answer):
+        confusion = confusion_matrix(truth, answer, labels=range(4))
+        found = iou_of(confusion)
+        expected = jaccard_score(truth, answer, labels=range(4), average=None, zero_division=0)
+        present = np.isin(np.arange(4), np.concatenate([truth, answer]))
+        assert np.array_equal(np.isnan(found), ~present)
+        np.testing.assert_allclose(found[present], expected[present])
+
+    @settings(max_examples=20, deadline=None)
+    @given(
+        truth=arrays(np.uint8, 40, elements=st.integers(0, 1)),
+        steps=arrays(np.uint8, 40, elements=st.sampled_from([0, 1, 60, 127, 128, 200, STEPS])),
+    )
+    def test_each_threshold_has_the_confusion_that_comparing_gives(self, truth, steps):
+        histogram = np.zeros((2, STEPS + 1), np.int64)
+        np.add.at(histogram, (truth, steps), 1)
+        confusions = confusions_of(histogram)
+        for threshold in (1, 90, STEPS):
+            expected = confusion_matrix(truth, steps >= threshold, labels=[0, 1])
+            assert np.array_equal(confusions[threshold - 1], expected)
+        chosen = judge_histogram(histogram)
+        answer = steps >= round(chosen.threshold * STEPS)
+        assert np.array_equal(chosen.confusion, confusion_matrix(truth, answer, labels=[0, 1]))
+        # No threshold does better; those between two probabilities that occur are alike.
+        for threshold in {1, *np.maximum(steps, 1).tolist(), STEPS}:
+            iou = [
+                jaccard_score(truth == value, (steps >= threshold) == value, zero_division=np.nan)
+                for value in (0, 1)
+            ]
+            assert np.nanmean(iou) <= chosen.mean_iou + 1e-9
+
+    def test_with_nothing_known_the_threshold_is_a_half(self):
+        figures = judge_histogram(np.zeros((2, STEPS + 1), np.int64))
+        assert figures.threshold == 0.5
+        assert math.isnan(figures.mean_iou)
+
+    @pytest.mark.parametrize("outputs", [1, 4])
+    def test_a_split_is_counted_whole_and_without_unknown_pixels(self, outputs):
+        rng = np.random.default_rng(3)
+        logits = rng.normal(size=(5, 8, 8, outputs)).astype(np.float32)
+        labels = rng.integers(0, max(2, outputs), (5, 8, 8, 1)).astype(np.uint8)
+        labels[rng.random(labels.shape) < 0.2] = UNKNOWN
+        inputs = keras.Input((8, 8, outputs))
+        network = keras.Model(inputs, keras.layers.Identity()(inputs))
+        batches = tf.data.Dataset.from_tensor_slices((logits, labels)).batch(2)
+        verdict = Validator(network, batches, "dice_crossentropy").judge()
+        known = labels[..., 0] != UNKNOWN
+        if outputs == 1:
+            steps = np.rint(STEPS / (1 + np.exp(-logits[..., 0])))
+            answer = steps >= round(verdict.figures.threshold * STEPS)
+        else:
+            answer = logits.argmax(axis=-1)
+        expected = confusion_matrix(labels[..., 0][known], answer[known])
+        assert np.array_equal(verdict.figures.confusion, expected)
+        whole = float(MaskedLoss("dice_crossentropy")(labels, logits))
+        assert verdict.loss == pytest.approx(whole, rel=1e-5)
+
+
+class TestHistory:
+    def test_best_is_the_first_with_the_largest_mean_iou(self):
+        assert best_row([row(1, 0.4), row(2, 0.6), row(3, 0.6), row(4, 0.5)]).epoch == 2
+
+    def test_without_a_mean_iou_the_loss_decides(self):
+        rows = [row(1, math.nan, 2.0), row(2, math.nan, 1.0), row(3, math.nan, 3.0)]
+        assert best_row(rows).epoch == 2
+
+    def test_patience_ends_training(self):
+        chosen = TrainingSettings(epochs=50, patience=3)
+        rows = [row(1, 0.4), row(2, 0.6), row(3), row(4)]
+        assert not is_over(rows, chosen)
+        assert is_over([*rows, row(5)], chosen)
+        assert is_over(rows, replace(chosen, epochs=4))
+
+    def test_cosine_rises_then_falls(self):
+        chosen = TrainingSettings(epochs=10, learning_rate=0.01)
+        rates = [learning_rate(chosen, [], step, 10) for step in range(100)]
+        assert rates[0] == pytest.approx(0.002)
+        assert max(rates) == rates[5] == pytest.approx(0.01)
+        assert rates[5:] == sorted(rates[5:], reverse=True)
+        assert rates[-1] == pytest.approx(0.0001, rel=0.05)
+
+    def test_plateau_divides_the_rate_each_time_the_loss_stops_falling(self):
+        chosen = TrainingSettings(
+            schedule="plateau", learning_rate=0.01, plateau_patience=2, plateau_divisor=10
+        )
+        losses = [3.0, 2.0, 2.5, 2.5, 1.0, 1.0, 1.5, 1.5]
+        rows = [row(number + 1, val_loss=loss) for number, loss in enumerate(losses)]
+        rates = [learning_rate(chosen, rows[:count], 0, 10) for count in range(len(rows) + 1)]
+        np.testing.assert_allclose(
+            rates, [0.01, 0.01, 0.01, 0.01, 0.001, 0.001, 0.001, 0.0001, 0.0001]
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("epochs", 0),
+            ("crop", 100),
+            ("learning_rate", 0.0),
+            ("loss", "l2"),
+            ("schedule", "steps"),
+            ("plateau_divisor", 1.0),
+            ("seed", -1),
+        ],
+    )
+    def test_impossible_settings_are_refused_by_their_key(self, name, value):
+        with pytest.raises(SettingError, match=rf"training\.{name}"):
+            TrainingSettings(**{name: value})
+
+
+class TestAugmentation:
+    sample = tf.constant(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+
+    def test_all_eight_symmetries_occur_and_move_picture_and_label_together(self):
+        found = set()
+        for number in range(60):
+            turned = random_symmetry(self.sample, tf.constant([1, number])).numpy()
+            pixels = turned.reshape(-1, 3)
+            # The bands of each pixel stay together.
+            assert np.array_equal(pixels[:, 1] - pixels[:, 0], np.ones(16))
+            assert sorted(pixels[:, 0]) == list(range(0, 48, 3))
+            found.add(turned.tobytes())
+        assert len(found) == 8
+
+    def test_crops_lie_everywhere_inside(self):
+        corners = {
+            int(random_crop(self.sample, 3, tf.constant([2, number])).numpy()[0, 0, 0])
+            for number in range(60)
+        }
+        assert corners == {0, 3, 12, 15}
+
+
+class TestStream:
+    settings = TrainingSettings(batch_size=3, crop=32, seed=4)
+
+    def numbered(self, tmp_path, tiles=5, size=SIZE):
+        return train_split(make_dataset(tmp_path, tiles=tiles, size=size))
+
+    def take(self, stream, first, count):
+        return [
+            (images.numpy(), labels.numpy()) for images, labels in stream.batches(first).take(count)
+        ]
+
+    @pytest.mark.parametrize("cache", [0, 2**30])
+    def test_a_stream_that_starts_later_goes_on_like_the_whole(self, tmp_path, monkeypatch, cache):
+        monkeypatch.setattr("roadmask.model.pipeline.CACHE_BYTES", cache)
+        split = self.numbered(tmp_path, size=64)
+        stream = TrainingStream(split, self.settings, 16, threads=2)
+        assert stream.samples_per_pass == 20
+        whole = self.take(stream, 0, 12)
+        for first in (5, 9):
+            later = self.take(TrainingStream(split, self.settings, 16, threads=1), first, 3)
+            for (images, labels), (images0, labels0) in zip(later, whole[first:], strict=False):
+                assert np.array_equal(images, images0)
+                assert np.array_equal(labels, labels0)
+
+    @pytest.mark.parametrize("cache", [0, 2**30])
+    def test_each_pass_has_every_tile_once_in_another_order(self, tmp_path, monkeypatch, cache):
+        monkeypatch.setattr("roadmask.model.pipeline.CACHE_BYTES", cache)
+        split = self.numbered(tmp_path)
+        stream = TrainingStream(split, replace(self.settings, flips=False), 16, threads=2)
+        batches = self.take(stream, 0, 5)
+        keys = [image.tobytes() for images, _ in batches for image in images]
+        passes = [keys[start : start + 5] for start in (0, 5, 10)]
+        assert all(len(set(each)) == 5 for each in passes)
+        assert set(passes[0]) == set(passes[1]) == set(passes[2])
+        assert not passes[0] == passes[1] == passes[2]
+
+    def test_sizes_that_the_network_can_not_take_are_padded_with_unknown(self, tmp_path):
+        split = self.numbered(tmp_path, tiles=2, size=40)
+        stream = TrainingStream(split, replace(self.settings, crop=64, flips=False), 16, threads=1)
+        ((images, labels),) = self.take(stream, 0, 1)
+        assert images.shape == (3, 48, 48, 3)
+        assert np.all(labels[:, 40:] == UNKNOWN)
+        assert np.all(labels[:, :, 40:] == UNKNOWN)
+        assert not np.any(images[:, 40:])
+        ((images, labels),) = list(validation_batches(split, 2 * 48**2, 16, 1))
+        assert images.shape == (2, 48, 48, 3)
+        assert np.all(labels[:, 40:] == UNKNOWN)
+
+    def test_a_shard_that_is_short_is_named(self, tmp_path):
+        split = self.numbered(tmp_path)
+        with pytest.raises(InputError, match=r"5 tiles in the shards, but 6 in dataset\.json"):
+            replace(split, tiles=6).load(1)
+
+    def test_a_damaged_shard_is_named(self, tmp_path):
+        split = self.numbered(tmp_path)
+        content = bytearray(split.paths[0].read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        split.paths[0].write_bytes(content)
+        with pytest.raises(InputError, match="a record is damaged"):
+            split.load(1)
+
+
+QUICK = TrainingSettings(epochs=3, batch_size=4, crop=32, learning_rate=0.01, seed=7)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A model as the command makes it."""
+    folder = tmp_path_factory.mktemp("trained")
+    dataset = make_dataset(folder / "dataset")
+    output = folder / "model" / "model.keras"
+    keys = [f"--{key}={str(value).lower()}" for key, value in QUICK.by_key().items()]
+    assert main(["model", str(dataset), "--output", str(output), "--threads", "2", *keys]) == 0
+    return output
+
+
+class TestCommand:
+    def test_the_history_has_a_row_an_epoch(self, trained):
+        with (trained.parent / "history.csv").open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert list(rows[0]) == [
+            "epoch",
+            "loss",
+            "val_loss",
+            "val_mean_iou",
+            "val_iou_other",
+            "val_iou_road",
+            "threshold",
+            "learning_rate",
+            "seconds",
+        ]
+        assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+        assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+        for each in rows:
+            mean = (float(each["val_iou_other"]) + float(each["val_iou_road"])) / 2
+            assert float(each["val_mean_iou"]) == pytest.approx(mean, rel=1e-4)
+
+    def test_the_card_lies_in_the_file_and_beside_it(self, trained):
+        card = read_card(trained)
+        assert card.bands == (1, 2, 3)
+        assert card.classes == ("road",)
+        assert card.outputs == 1
+        assert 0 < card.threshold <= 1
+        assert card.pixel_metres == pytest.approx(0.1524, rel=1e-3)
+        assert card.settings["training.epochs"] == 3
+        beside = json.loads(trained.with_suffix(".json").read_text(encoding="utf-8"))
+        assert Card.from_json(beside) == card
+        dataset = trained.parent.parent / "dataset" / "dataset.json"
+        assert card.dataset_sha256 == sha256(dataset)
+
+    def test_plain_keras_loads_the_file_without_this_package(self, trained, tmp_path):
+        code = (
+            "import sys, keras, numpy\n"
+            "model = keras.models.load_model(sys.argv[1])\n"
+            "assert not any(name.startswith('roadmask') for name in sys.modules)\n"
+            "answer = model.predict(numpy.full((1, 48, 64, 3), 99, 'uint8'), verbose=0)\n"
+            "assert answer.shape == (1, 48, 64, 1) and model.count_params() == 1946993\n"
+        )
+        subprocess.run([sys.executable, "-c", code, str(trained)], check=True, cwd=tmp_path)
+
+    def test_the_weights_are_those_of_the_best_epoch(self, trained):
+        model = keras.models.load_model(trained, compile=False)
+        dataset = trained.parent.parent / "dataset" / "val-00000-of-00001.tfrecord"
+        batches = validation_batches(Split((dataset,), 4, SIZE, 3), 4 * SIZE**2, 16, 1)
+        verdict = Validator(training_twin(model), batches, QUICK.loss).judge()
+        figures = read_card(trained).figures
+        assert verdict.figures.mean_iou == pytest.approx(figures["val_mean_iou"], abs=1e-3)
+        assert verdict.loss == pytest.approx(figures["val_loss"], rel=1e-3)
+
+    def test_nothing_of_the_state_is_left(self, trained):
+        names = {path.name for path in trained.parent.iterdir()}
+        assert names == {"model.keras", "model.json", "history.csv", "tensorboard"}
+        assert len(list((trained.parent / "tensorboard").glob("*/events.*"))) == 2
+
+    @pytest.mark.parametrize("change", ["member", "content", "zip", "missing"])
+    def test_a_file_without_a_card_is_refused(self, tmp_path, change):
+        path = tmp_path / "other.keras"
+        if change == "zip":
+            path.write_bytes(b"nothing")
+        elif change != "missing":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("config.json", "{}")
+                if change == "content":
+                    archive.writestr("roadmask.json", '{"bands": [1]}')
+        with pytest.raises(InputError, match=r"other\.keras"):
+            read_card(path)
+
+    def test_a_card_survives_the_file(self, tmp_path):
+        card = Card(
+            architecture="unet",
+            bands=(4, 1),
+            scale=((0.0, 3000.0), (1.5, 9.0)),
+            classes=("road", "water"),
+            outputs=3,
+            threshold=None,
+            input_stride=16,
+            pixel_metres=None,
+            settings={"training.seed": 1},
+            dataset_sha256="0" * 64,
+            figures={"val_loss": 0.1},
+            versions={"keras": "3"},
+        )
+        embed_card(tmp_path / "x.keras", card)
+        assert read_card(tmp_path / "x.keras") == card
+
+
+class TestTraining:
+    def test_a_tiny_set_is_learnt_by_heart(self, tmp_path):
+        dataset = make_dataset(tmp_path / "dataset", tiles=4)
+        (tmp_path / "dataset" / "val-00000-of-00001.tfrecord").write_bytes(
+            (tmp_path / "dataset" / "train-00000-of-00001.tfrecord").read_bytes()
+        )
+        chosen = TrainingSettings(epochs=40, batch_size=4, crop=32, learning_rate=0.005)
+        make_model(dataset, tmp_path / "model.keras", "unet", chosen, threads=2)
+        assert read_card(tmp_path / "model.keras").figures["val_mean_iou"] > 0.95
+
+    def test_several_bands_and_classes(self, tmp_path):
+        dataset = make_dataset(tmp_path / "dataset", bands=5, classes=3)
+        chosen = replace(QUICK, epochs=1)
+        make_model(dataset, tmp_path / "model.keras", "unet", chosen, threads=2)
+        card = read_card(tmp_path / "model.keras")
+        assert card.outputs == 4
+        assert card.threshold is None
+        assert card.bands == (1, 2, 3, 4, 5)
+        model = keras.models.load_model(tmp_path / "model.keras", compile=False)
+        assert model.output_shape == (None, None, None, 4)
+
+    def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(
+        self, trained, tmp_path, monkeypatch, caplog
+    ):
+        dataset = trained.parent.parent / "dataset" / "dataset.json"
+        output = tmp_path / "model.keras"
+
+        class CutOffError(BaseException):
+            pass
+
+        def cut_off(self, batch, logs=None):
+            if len(self.run.rows) == 1 and batch == 1:
+                raise CutOffError
+
+        keras.utils.set_random_seed(QUICK.seed)
+        with monkeypatch.context() as patch, pytest.raises(CutOffError):
+            patch.setattr(training.StepReport, "on_train_batch_end", cut_off)
+            make_model(dataset, output, "unet", QUICK, threads=2)
+        assert list(tmp_path.glob(".state-*"))
+        # Whatever the weights start with now, those of the state replace them.
+        keras.utils.set_random_seed(99)
+        with caplog.at_level("INFO"):
+            make_model(dataset, output, "unet", QUICK, threads=2)
+        assert "going on after epoch 1" in caplog.text
+        assert not list(tmp_path.glob(".state-*"))
+        with (
+            (tmp_path / "history.csv").open() as found,
+            (trained.parent / "history.csv").open() as expected,
+        ):
+            for here, there in zip(csv.DictReader(found), csv.DictReader(expected), strict=True):
+                for column in set(here) - {"seconds"}:
+                    assert float(here[column]) == pytest.approx(float(there[column]), rel=1e-3)
+
+    def test_other_settings_do_not_take_up_old_weights(self, tmp_path):
+        from roadmask.model.state import State, StateFolder
+
+        state = State((row(1),), [np.zeros(3)], [np.ones(2)], [np.zeros(3)])
+        StateFolder(tmp_path, {"training.learning_rate": 0.1}).save(state, 1)
+        assert StateFolder(tmp_path, {"training.learning_rate": 0.2}).load() is None
+        found = StateFolder(tmp_path, {"training.learning_rate": 0.1}).load()
+        assert found.rows == state.rows
+        assert np.array_equal(found.optimizer[0], np.ones(2))
+
+    def test_a_damaged_state_is_not_taken_up(self, tmp_path):
+        from roadmask.model.state import State, StateFolder
+
+        folder = StateFolder(tmp_path, {})
+        folder.save(State((row(1),), [np.zeros(300)], [np.ones(2)], [np.zeros(3)]), 1)
+        file = folder.path / "epoch-1.npz"
+        file.write_bytes(file.read_bytes()[:200])
+        assert folder.load() is None
+
+    def test_a_loss_that_is_lost_names_the_learning_rate(self):
+        with pytest.raises(SettingError, match=r"training\.learning_rate.*nan in epoch 3"):
+            training.require_finite(math.nan, "loss", 3)
+
+    @pytest.mark.parametrize("fault", ["missing", "broken", "shard", "empty"])
+    def test_a_dataset_that_is_none_is_refused(self, tmp_path, fault):
+        path = tmp_path / "dataset" / "dataset.json"
+        if fault != "missing":
+            make_dataset(path.parent, tiles=1)
+        if fault == "broken":
+            path.write_text("{}")
+        if fault == "shard":
+            (path.parent / "val-00000-of-00001.tfrecord").unlink()
+        if fault == "empty":
+            content = json.loads(path.read_text())
+            content["splits"]["val"]["shards"] = []
+            path.write_text(json.dumps(content))
+        with pytest.raises(InputError):
+            make_model(path, tmp_path / "model.keras", "unet", QUICK, threads=1)
+
+
+@pytest.mark.slow
+def test_after_kill_9_training_goes_on(trained, tmp_path):
+    dataset = trained.parent.parent / "dataset" / "dataset.json"
+    output = tmp_path / "model.keras"
+    keys = [f"--{key}={str(value).lower()}" for key, value in QUICK.by_key().items()]
+    workflow = Path(__file__).resolve().parent.parent / "workflow"
+    command = [sys.executable, "-m", "roadmask", "model", str(dataset), "--output", str(output)]
+    command += ["--threads", "2", *keys]
+    environment = {**os.environ, "PYTHONPATH": str(workflow)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stderr:
+            if line.startswith("epoch 1/3"):
+                process.send_signal(signal.SIGKILL)
+                break
+    again = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment, check=True)
+    assert "going on after epoch 1" in again.stderr
+    assert (tmp_path / "history.csv").read_text().count("\n") == 4
+
+
+def test_cards_are_read_without_tensorflow(repository):
+    code = (
+        "import sys; import roadmask.model.card, roadmask.model.command;"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(repository / "workflow")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
