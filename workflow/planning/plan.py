@@ -87,6 +87,10 @@ class Plan:
         """Return the parameter that changes when the code of a stage does."""
         return f"code={self._hashes.of(f'roadmask.{module}')}"
 
+    def code_files(self, module: str) -> list[Path]:
+        """Return the files that the code of a stage consists of."""
+        return self._hashes.files(f"roadmask.{module}")
+
     def options(self, *names: str) -> list[str]:
         """Return leaves as arguments; a section stands for all its leaves, null for none."""
         chosen = (

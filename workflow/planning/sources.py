@@ -127,8 +127,6 @@ class Catalogue:
                 problems.append(
                     f"{key}: {same[0]} and {name}.json can't both be scenes. Rename one"
                 )
-        if problems:
-            raise PlanningError(*problems)
         sources = {}
         for path in paths:
             try:

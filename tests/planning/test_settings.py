@@ -1,0 +1,212 @@
+"""Every key has a default and a meaning, and nothing impossible gets past the check."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from planning import documents
+from planning.checks import load
+from planning.errors import PlanningError
+from planning.settings import Settings, Training, argument, leaves
+
+DEFAULTS: dict[str, Any] = yaml.safe_load(documents.CONFIG.read_text(encoding="utf-8"))
+SCHEMA = json.loads(documents.SCHEMA.read_text(encoding="utf-8"))
+OWN = """
+dataset: own
+imagery: {paths: ["*.jp2"]}
+street_lines: {path: streets.shp}
+centerlines: {path: centers.shp}
+"""
+
+
+def problems(text: str) -> list[str]:
+    """Return what is said about a config laid over the defaults."""
+    with pytest.raises(PlanningError) as caught:
+        settings(text)
+    return list(caught.value.problems)
+
+
+def settings(text: str) -> Settings:
+    """Return the settings of a config laid over the defaults, as Snakemake does."""
+    config = yaml.safe_load(documents.CONFIG.read_text(encoding="utf-8"))
+    update_config(config, yaml.safe_load(text))
+    return load(config)
+
+
+def test_config_yaml_and_its_schema_are_those_of_the_models() -> None:
+    assert documents.CONFIG.read_text(encoding="utf-8") == documents.config_text()
+    assert documents.SCHEMA.read_text(encoding="utf-8") == documents.schema_text()
+
+
+def test_config_yaml_holds_every_default() -> None:
+    assert load(DEFAULTS) == Settings()
+    jsonschema.validate(DEFAULTS, SCHEMA)
+
+
+def test_every_key_is_described() -> None:
+    def descriptions(node: dict[str, Any]) -> list[Any]:
+        return [part.get("description") for part in node.get("properties", {}).values()]
+
+    nodes = [SCHEMA, *SCHEMA["$defs"].values()]
+    assert all(text for node in nodes for text in descriptions(node))
+    assert all(node["additionalProperties"] is False for node in nodes)
+
+
+def test_nothing_in_the_defaults_belongs_to_one_dataset() -> None:
+    values = leaves(Settings())
+    ends = (".path", ".paths", ".layer", ".where", ".width_field", ".crs")
+    assert not any(value for key, value in values.items() if key.endswith(ends))
+
+
+def test_training_is_as_the_network_has_it() -> None:
+    path = documents.REPOSITORY / "workflow" / "roadmask" / "model" / "settings.py"
+    spec = importlib.util.spec_from_file_location("model_settings", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Not through the package, which imports TensorFlow.
+    import sys
+
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+
+    ours = leaves(Training())
+    theirs = {field.name: field.default for field in fields(module.TrainingSettings)}
+    assert ours == theirs
+    architectures = SCHEMA["$defs"]["Model"]["properties"]["architecture"]
+    assert set(architectures.get("enum", [architectures.get("const")])) == set(module.ARCHITECTURES)
+    assert set(SCHEMA["$defs"]["Training"]["properties"]["loss"]["enum"]) == set(module.LOSSES)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tiles: {siz: 3}", "tiles.siz: there is no such key. Did you mean tiles.size?"),
+        ("tile: 3", "tile: there is no such key. Did you mean tiles?"),
+        ("max_road_share: 1", "Did you mean selection.max_road_share?"),
+        ("tiles.size: 3", "Write it as tiles: {size: …}"),
+        ("tiles: {size: 12.5}", "tiles.size: 12.5 stands where a whole number is needed"),
+        ("tiles: {size: true}", "tiles.size: true stands where a whole number is needed"),
+        ("tiles: {size: much}", 'tiles.size: "much" stands where a whole number is needed'),
+        ("tiles: {size: 4}", "tiles.size: must be at least 16, not 4"),
+        ("tiles: [1]", "tiles: [1] stands where a mapping of keys to values is needed"),
+        ("tiles: {overlap: 256}", "tiles.overlap: 256 is not below tiles.size, 256"),
+        ("lines: {halo: 60}", 'lines.halo: 60 has no unit. Write "60 ft"'),
+        ("lines: {halo: 60 feet}", "lines.halo: '60 feet' is no distance with a unit"),
+        ("lines: {halo: -3 ft}", "lines.halo: '-3 ft' is no distance with a unit"),
+        ("split: {block: 0 ft}", "split.block: must be more than 0"),
+        ("centerlines: {width_unit: 3 px}", "centerlines.width_unit: 3 px is in pixels"),
+        ("split: {train: 0.9}", "split: train, val and test add up to 1.2, not to 1"),
+        ("imagery: {bands: [0]}", "imagery.bands: must be at least 1, not 0"),
+        ("imagery: {bands: [1, 1]}", "imagery.bands: names a band twice"),
+        ("imagery: {bands: []}", "imagery.bands: must not be empty"),
+        ("imagery: {scale: [9, 1]}", "imagery.scale: [9.0, 1.0] is no pair [low, high]"),
+        ("imagery: {scale: [[0, 1], [0, 2]]}", "imagery.scale: has 2 pairs for 3 bands"),
+        ("imagery: {paths: [a.jp2]}", "imagery.paths: is set, but dataset is demo"),
+        ("dataset: own", "imagery.paths: is empty, but dataset is 'own'"),
+        ("dataset: own", "street_lines.path: is not set, and labels.method: regions needs it"),
+        ("labels: {method: regoins}", "Did you mean regions?"),
+        ("labels: {method: polygons}", "labels.polygons.path: is not set"),
+        ("labels: {method: raster}", "labels.raster.path: is not set"),
+        ("labels: {raster: mask.png}", "labels.raster.path: has no {scene} in it"),
+        ("labels: {islands: {where: A = 1}}", "labels.islands.where: has no effect without"),
+        (f"{OWN}\nlabels: {{method: buffer}}", "centerlines.width_field: is not set, nor is"),
+        ("imagery: {georeference: pixel}", "labels.method: regions needs a place"),
+        (
+            "imagery: {georeference: pixel}\narea: {path: a.shp}",
+            "area.path: can't be laid over the pictures",
+        ),
+        ("classes: {road: asphalt}", 'classes: road: "asphalt" is no value'),
+        ("classes: {road: [1, 2, [3]]}", "classes: road: [1, 2, [3]] is no value"),
+        ("classes: {other: 0, ignore: 9}", "classes: names no class besides"),
+        ("selection: {min_road_share: 1.5}", "selection.min_road_share: must be at most 1"),
+        ("selection: {max_road_share: 0.001}", "selection.min_road_share: 0.01 is above"),
+        ("prediction: {overlap: 256}", "prediction.overlap: 256 on each side leaves nothing"),
+        ("prediction: {model: weights.h5}", "prediction.model: 'weights.h5' is no .keras file"),
+        ("training: {crop: 100}", "training.crop: 100 is no multiple of 16"),
+        ("training: {loss: dise}", "Did you mean dice?"),
+        ("results: ''", "results: must not be empty"),
+    ],
+)
+def test_the_impossible_is_refused_by_its_key(text: str, expected: str) -> None:
+    assert any(expected in problem for problem in problems(text)), problems(text)
+
+
+def test_all_problems_are_named_at_once() -> None:
+    found = problems("tiles: {siz: 3, overlap: x}\nsplit: {train: 0.9}\nlabels: {method: x}")
+    assert sorted(problem.partition(":")[0] for problem in found) == [
+        "labels.method",
+        "split",
+        "tiles.overlap",
+        "tiles.siz",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        # What `--config 'tiles={size: 300}'` hands over.
+        ("tiles: {size: '300'}", "tiles.size", 300),
+        ("imagery: {bands: ['4', '1']}", "imagery.bands", [4, 1]),
+        ("training: {flips: 'false'}", "training.flips", False),
+        ("area: {path: 'null'}", "area.path", None),
+        # YAML takes it for text.
+        ("training: {learning_rate: 1e-3}", "training.learning_rate", 0.001),
+        ("tiles:", "tiles.size", 256),
+        ("imagery: {crs: 2263}", "imagery.crs", "EPSG:2263"),
+        ("imagery: {scale: [0, 3000]}", "imagery.scale", [[0.0, 3000.0]]),
+        ("labels: {raster: 'm/{scene}.png'}", "labels.raster.path", "m/{scene}.png"),
+        ("labels: {raster: {path: 'm/{scene}.png'}}", "labels.raster.path", "m/{scene}.png"),
+        ("prediction: {paths: a.jp2}", "prediction.paths", ["a.jp2"]),
+        ("classes: {water: [[1, 2, 3], [4, 5, 6]]}", "classes", {"water": [[1, 2, 3], [4, 5, 6]]}),
+    ],
+)
+def test_what_is_meant_is_understood(text: str, key: str, value: object) -> None:
+    assert leaves(settings(text))[key] == value
+
+
+def test_a_file_is_laid_over_the_defaults_key_by_key() -> None:
+    laid = settings("imagery: {bands: [4]}\narea: {path: a.shp}\nclasses: {roof: 3}")
+    assert laid.imagery.bands == [4]  # lists are replaced
+    assert laid.imagery.georeference == "required"
+    assert laid.area.path == "a.shp"
+    assert laid.class_values == {"roof": 3}  # without the default's road
+
+
+def test_a_ready_model_needs_no_labels() -> None:
+    text = "dataset: own\nprediction: {model: m.keras, paths: [a.jp2]}"
+    assert settings(text).prediction.model == "m.keras"
+    assert problems("dataset: own\nprediction: {model: m.keras}") == [
+        "prediction.paths: is empty, and so is imagery.paths"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1, "--k=1"),
+        (1.0, "--k=1"),
+        (0.1, "--k=0.1"),
+        (False, "--k=false"),
+        ([3, 1], "--k=3,1"),
+        ([[0.0, 3000.0], [1.5, 2.0]], "--k=0,3000;1.5,2"),
+        ({"b": 1, "a": [1, 2, 3]}, '--k={"b": 1, "a": [1, 2, 3]}'),
+        ("A = 'x y'", "--k=A = 'x y'"),
+    ],
+)
+def test_leaves_as_arguments(value: object, text: str) -> None:
+    assert argument("k", value) == text
+
+
+def test_the_schema_refuses_what_the_models_refuse(tmp_path: Path) -> None:
+    for text in ("tiles: {siz: 3}", "lines: {halo: 60 feet}", "labels: {method: x}"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(yaml.safe_load(text), SCHEMA)

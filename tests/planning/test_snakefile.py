@@ -1,0 +1,277 @@
+"""The rules keep to the house style, and the workflow's front door works."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snakemake.api import SnakemakeApi
+from snakemake.rules import Rule
+from snakemake.settings.enums import Quietness
+from snakemake.settings.types import OutputSettings, ResourceSettings
+from working_folder import REPOSITORY, Folder
+
+from planning import reruns
+from planning.plan import LABEL_KEYS, Plan, summary
+from planning.settings import Settings, leaves
+from roadmask.__main__ import COMMANDS
+
+FILES = {path.stem: path for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")}
+STAGES = (
+    "demo",
+    "scenes",
+    "tiles",
+    "lines",
+    "masks",
+    "selection",
+    "dataset",
+    "model",
+    "predictions",
+    "evaluation",
+    "report",
+)
+ENVIRONMENTS = REPOSITORY / "envs"
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rule]:
+    """All rules of the demo city, as Snakemake reads them."""
+    folder = tmp_path_factory.mktemp("rules")
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow = api.workflow(
+            ResourceSettings(cores=1), snakefile=REPOSITORY / "Snakefile", workdir=folder
+        )
+        return {rule.name: rule for rule in workflow._workflow.rules}
+
+
+@pytest.fixture
+def running(rules: dict[str, Rule]) -> dict[str, Rule]:
+    """The rules that run something."""
+    return {name: rule for name, rule in rules.items() if rule.shellcmd}
+
+
+def command_of(rule: Rule) -> str:
+    """Return the name of the stage that a rule calls."""
+    found = re.match(r"python -m roadmask ([\w-]+) ", rule.shellcmd)
+    assert found is not None, rule.name
+    return found[1]
+
+
+def environment_of(rule: Rule) -> Path:
+    return Path(rule.snakefile).parent / str(rule.conda_env)
+
+
+def test_every_stage_has_its_file_and_its_target(rules: dict[str, Rule]) -> None:
+    assert set(FILES) == {*STAGES, "common"}
+    for stage in STAGES:
+        assert rules[stage].input
+        assert rules[stage].shellcmd is None
+        assert Path(rules[stage].snakefile) == FILES[stage]
+    assert next(iter(rules)) == "all"
+
+
+def test_all_stages_are_called(running: dict[str, Rule]) -> None:
+    assert {command_of(rule) for rule in running.values()} == set(COMMANDS)
+    assert {reruns.step_of(name) for name in running} == set(reruns.STEPS)
+
+
+def test_every_rule_has_log_benchmark_message_memory_and_code(running: dict[str, Rule]) -> None:
+    plan = Plan(Settings(), REPOSITORY / "workflow")
+    for name, rule in running.items():
+        [log] = rule.log
+        assert log.startswith("results/logs/") and log.endswith(".log")
+        assert str(rule.benchmark).startswith("results/benchmarks/")
+        assert rule.message
+        assert "mem_mb" in rule.resources
+        module = COMMANDS[command_of(rule)].removeprefix("roadmask.")
+        assert rule.params.code == plan.code(module), name
+        assert rule.shellcmd.endswith(" --log {log:q}")
+
+
+def test_every_name_in_a_command_is_quoted(running: dict[str, Rule]) -> None:
+    for rule in running.values():
+        for field in re.findall(r"{([^}]*)}", rule.shellcmd):
+            assert field.endswith(":q") or field == "threads", rule.name
+
+
+def test_every_rules_environment_exists(running: dict[str, Rule]) -> None:
+    for rule in running.values():
+        assert environment_of(rule).resolve().parent == ENVIRONMENTS
+        assert environment_of(rule).is_file()
+
+
+def test_environments_agree_with_the_lock() -> None:
+    done = subprocess.run(
+        [sys.executable, "workflow/tools/make_envs.py", "--check"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def pins(environment: str) -> dict[str, str]:
+    content = yaml.safe_load((ENVIRONMENTS / f"{environment}.yaml").read_text(encoding="utf-8"))
+    [pip] = [part["pip"] for part in content["dependencies"] if isinstance(part, dict)]
+    return dict(line.partition(";")[0].strip().split("==") for line in pip)
+
+
+def test_environments_hold_what_is_installed_here() -> None:
+    for name, version in pins("tensorflow").items():
+        if name != "tensorflow":  # on this platform it is tensorflow-cpu
+            assert importlib.metadata.version(name) == version
+
+
+def imported(module: str) -> set[str]:
+    """Return the top modules that a stage's code imports."""
+    plan = Plan(Settings(), REPOSITORY / "workflow")
+    names: set[str] = set()
+    for path in plan.code_files(module):
+        if path.suffix == ".py":
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names.add(node.module.partition(".")[0])
+    return names - {*sys.stdlib_module_names, "roadmask"}
+
+
+def test_environments_hold_what_the_stages_import(running: dict[str, Rule]) -> None:
+    holders = importlib.metadata.packages_distributions()
+    for rule in running.values():
+        environment = environment_of(rule).stem
+        pinned = {normal(pin) for pin in pins(environment)}
+        for top in imported(COMMANDS[command_of(rule)].removeprefix("roadmask.")):
+            makers = {normal(maker) for maker in holders[top]}
+            assert makers & pinned, f"{top} is not in envs/{environment}.yaml"
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_leaf_is_named_by_a_rule_or_chooses_files() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in FILES.values())
+    named = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)*)"', text))
+    named |= {key for keys in LABEL_KEYS.values() for key in keys} | {"labels.method", "classes"}
+    elsewhere = {"dataset", "results", "imagery.paths", "prediction.paths", "labels.raster.path"}
+    for key in set(leaves(Settings())) - elsewhere:
+        assert key in named or key.rpartition(".")[0] in named, key
+
+
+def test_no_registry_address_in_any_file() -> None:
+    for path in (REPOSITORY / "requirements.lock", *ENVIRONMENTS.glob("*.yaml")):
+        assert "://" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_profile_is_found_and_nothing_is_written_by_a_dry_run(folder: Folder) -> None:
+    done = folder.snakemake("--dry-run")
+    assert f"{folder.snakefile.parent}/profiles/default" in done.stdout
+    assert [path.name for path in folder.path.iterdir()] in ([], [".snakemake"])
+
+
+def test_targets_by_stage(folder: Folder) -> None:
+    last_rules = {
+        "demo": {"build_demo"},
+        "scenes": {"build_demo", "convert_scene"},
+        "tiles": {"build_demo", "convert_scene", "cut_scene"},
+    }
+    for stage, expected in last_rules.items():
+        assert set(folder.jobs(stage)) - {stage} == expected
+
+
+def test_a_wrong_config_is_one_message_without_traceback(folder: Folder) -> None:
+    folder.write_config({"tiles": {"siz": 3}, "lines": {"halo": 60}})
+    done = folder.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert "tiles.siz: there is no such key. Did you mean tiles.size?" in done.stdout
+    assert "lines.halo: 60 has no unit" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_missing_source_is_one_message(own_folder: Folder) -> None:
+    for path in (own_folder.path / "imagery").iterdir():
+        path.unlink()
+    done = own_folder.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert "imagery.paths: nothing matches 'imagery/*.jp2'" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_nested_values_on_the_command_line(folder: Folder) -> None:
+    done = folder.snakemake("-n", "-p", "tiles", "--config", "tiles={size: 128, overlap: 8}")
+    assert "--tiles.size=128 --tiles.overlap=8" in done.stdout
+
+
+def test_a_ready_model_touches_no_label_and_no_training(own_folder: Folder) -> None:
+    model = own_folder.path / "ready.keras"
+    model.touch()
+    assert own_folder.config is not None
+    own_folder.config.write_text(
+        yaml.safe_dump(
+            {
+                "dataset": "own",
+                "prediction": {"model": "ready.keras", "paths": ["imagery/[ab].jp2"]},
+            }
+        ),
+        encoding="utf-8",
+    )
+    jobs = own_folder.jobs()
+    assert jobs == {
+        "all": 1,
+        "convert_scene": 2,
+        "predict_batch_0001": 1,
+        "mosaic_predictions": 1,
+    }
+
+
+def test_in_pixel_mode_there_are_no_mosaics(own_folder: Folder) -> None:
+    own_folder.write_config(
+        {
+            "dataset": "own",
+            "imagery": {"paths": ["imagery/*.jp2"], "georeference": "pixel"},
+            "labels": {"method": "raster", "raster": "ready/{scene}.png"},
+        }
+    )
+    jobs = own_folder.jobs()
+    assert not {"mosaic_masks", "mosaic_predictions", "draw_lines"} & set(jobs)
+    assert jobs["label_scene"] == 3
+
+
+def test_jobs_claim_memory_and_the_machine_sets_the_limit(folder: Folder) -> None:
+    done = folder.snakemake("--cores", "8", "--touch", "--no-hooks", "demo")
+    limit = re.search(r"Provided resources: .*mem_mb\D+(\d+)", done.stdout)
+    assert limit is not None, done.stdout
+    assert int(limit[1]) >= 1000
+    mine = folder.snakemake(
+        "--cores", "8", "--touch", "--no-hooks", "demo", "--resources", "mem_mb=900"
+    )
+    assert re.search(r"Provided resources: .*900", mine.stdout)
+
+
+def test_the_summary_of_a_finished_run(tmp_path: Path) -> None:
+    (tmp_path / "selection").mkdir()
+    table: dict[str, Any] = {
+        "tiles": 10,
+        "scenes": {"a": {}, "b": {}},
+        "verdicts": {"keep": 7, "drop": 3},
+        "reasons": {"drop": {"no road": 3}},
+    }
+    (tmp_path / "selection" / "summary.json").write_text(json.dumps(table), encoding="utf-8")
+    (tmp_path / "masks.vrt").touch()
+    assert summary(tmp_path) == [
+        "      10 tiles in 2 scenes",
+        "       7 keep",
+        "       3 drop",
+        "       3   no road",
+        f"masks: {tmp_path}/masks.vrt",
+    ]
