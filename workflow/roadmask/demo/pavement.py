@@ -182,7 +182,7 @@ def _slips(filled: BaseGeometry, network: Network) -> BaseGeometry:
             angle = math.acos(float(np.clip(unit[0] @ unit[1], -1, 1)))
             bisector = unit[0] + unit[1]
             size = float(np.linalg.norm(bisector))
-            if angle > math.radians(62) or min(lengths) < 130 or size < 1e-6:
+            if angle > math.radians(70) or min(lengths) < 95 or size < 1e-6:
                 continue
             bisector /= size
             depth = 27.0 / math.tan(angle / 2) + SLIP_WIDTH / 2

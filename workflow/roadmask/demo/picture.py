@@ -11,11 +11,11 @@ import shapely
 from shapely import Point, Polygon
 
 from roadmask.demo.blocks import Blocks
-from roadmask.demo.canvas import BORDER, Canvas
+from roadmask.demo.canvas import BORDER, HEIGHT_UNIT, Canvas
 from roadmask.demo.colours import CONCRETE, Colour, asphalt
 from roadmask.demo.pavement import Pavement
 from roadmask.demo.shapes import Vector, cut, frame_at, left_of
-from roadmask.demo.streets import Network, Road, sheets_ground
+from roadmask.demo.streets import RAMP_CUT, Network, Road, sheets_ground
 from roadmask.demo.traffic import (
     crossing_zone,
     draw_car,
@@ -28,7 +28,7 @@ from roadmask.demo.traffic import (
     wear_roads,
 )
 from roadmask.demo.trees import Trees
-from roadmask.demo.vectors import VIADUCT_HEIGHT
+from roadmask.demo.vectors import VIADUCT_HEIGHT, open_outline
 
 WATER: Colour = (52, 70, 74, 24)
 CURB: Colour = (188, 184, 176, 182)
@@ -65,7 +65,10 @@ def render(network: Network, pavement: Pavement, seed: int) -> npt.NDArray[np.ui
 
     _water(canvas, rng, network)
     low_roads = on_canvas(network, "low")
+    deck = asphalt(rng)
+    high_roads = on_canvas(network, "high")
     _surface(canvas, rng, low_roads, pavement, view)
+    _ramp_feet(canvas, high_roads, deck)
     for block in pavement.blocks:
         if block.intersects(view):
             blocks.paint(
@@ -83,7 +86,7 @@ def render(network: Network, pavement: Pavement, seed: int) -> npt.NDArray[np.ui
     trees.draw()
     low_mask = canvas.mask(shapely.union(pavement.low, pavement.alleys))
     slabs = canvas.mask(shapely.unary_union(blocks.sidewalks)) & (canvas.heights == 0)
-    _viaduct(canvas, rng, on_canvas(network, "high"), pavement)
+    _viaduct(canvas, rng, high_roads, pavement, deck)
     high_mask = canvas.mask(pavement.high)
     # Street paint is hidden by the deck above it; the deck's own was put on after it.
     painted = low_mask | high_mask | (canvas.paint > 0)
@@ -136,9 +139,8 @@ def _surface(
     low = canvas.mask(pavement.low)
     alleys = canvas.mask(pavement.alleys)
     # Curbs first: the asphalt covers the half that would lie on the road.
-    for part in shapely.get_parts(pavement.low):
-        for ring in (part.exterior, *part.interiors):
-            canvas.stroke(shapely.get_coordinates(ring), CURB, 1.5, closed=True)
+    for curb in open_outline(pavement.low, pavement):
+        canvas.stroke(shapely.get_coordinates(curb), CURB, 1.5)
     before = canvas.pixels.copy()
     tones = canvas.pixels
     tones[low] = rest
@@ -209,39 +211,40 @@ def _street_trees(
                     trees.plant(spot.x, spot.y, 5, 9)
 
 
+def _ramp_feet(canvas: Canvas, roads: list[Road], tone: Colour) -> None:
+    """Pave the ground's part of the ramps like the deck."""
+    for road in roads:
+        if road.kind == "ramp":
+            foot = cut(road.line, 22.0, RAMP_CUT + 1.0)
+            canvas.fill_geometry(foot.buffer(road.width / 2, cap_style="flat"), tone)
+
+
 def _viaduct(
-    canvas: Canvas, rng: np.random.Generator, roads: list[Road], pavement: Pavement
+    canvas: Canvas, rng: np.random.Generator, roads: list[Road], pavement: Pavement, tone: Colour
 ) -> None:
     """Lay the highway's deck over all that is below, and its traffic."""
     deck = canvas.mask(pavement.high)
     canvas.paint[deck] = 0
     canvas.wear[deck] = 128
-    for part in shapely.get_parts(pavement.high):
-        for ring in (part.exterior, *part.interiors):
-            canvas.stroke(shapely.get_coordinates(ring), DECK_EDGE, 2.0, closed=True)
-    canvas.pixels[deck] = asphalt(rng)
+    for parapet in open_outline(pavement.high, pavement):
+        canvas.stroke(shapely.get_coordinates(parapet), DECK_EDGE, 2.0)
+    canvas.pixels[deck] = tone
     canvas.rough[deck] = 55
-    steps = round(VIADUCT_HEIGHT * 2)
-    canvas.heights[deck] = steps
-    # Ramps come down: their height follows the distance from their foot.
+    canvas.heights[deck] = round(VIADUCT_HEIGHT / HEIGHT_UNIT)
+    # Ramps come down to the ground where their upper part ends.
     for road in roads:
         if road.kind != "ramp":
             continue
-        for start in np.arange(0.0, road.line.length - 60, 6.0):
-            middle, along = frame_at(road.line, float(start))
-            share = np.clip(start / (road.line.length - 60), 0, 1)
-            strip = shapely.box(-3.5, -road.width / 2, 3.5, road.width / 2)
-            turned = shapely.affinity.affine_transform(
-                strip, [along[0], -along[1], along[1], along[0], middle[0], middle[1]]
-            )
-            if start > 62:
-                canvas.fill_geometry(
-                    turned.intersection(pavement.high), None, height=VIADUCT_HEIGHT * float(share)
-                )
-    parts = stretches(roads, 0.0)
-    wear_roads(canvas, rng, [part for part in parts if part.road.kind == "highway"])
-    outside = canvas.paint.copy()
+        merge = road.line.length - 60
+        for start in np.arange(RAMP_CUT, merge, 3.0):
+            piece = cut(road.line, float(start), float(start) + 4.0)
+            strip = piece.buffer(road.width / 2 + 1, cap_style="flat")
+            height = VIADUCT_HEIGHT * float(start - RAMP_CUT) / (merge - RAMP_CUT)
+            canvas.fill_geometry(strip.intersection(pavement.high), None, height=height)
+    parts = [part for part in stretches(roads, 0.0) if part.road.kind == "highway"]
+    wear_roads(canvas, rng, parts)
+    below = canvas.paint.copy()
     for part in stretches(roads, 4.0):
         mark_stretch(canvas, rng, part)
-    canvas.paint[~deck] = outside[~deck]
-    drive_cars(canvas, rng, [part for part in parts if part.road.kind == "highway"], VIADUCT_HEIGHT)
+    canvas.paint[~deck] = below[~deck]
+    drive_cars(canvas, rng, parts, VIADUCT_HEIGHT)

@@ -71,7 +71,7 @@ def pavement_edges(network: Network, pavement: Pavement) -> list[Feature]:
     features: list[Feature] = []
     layers = (("low", pavement.low, "2260"), ("high", pavement.high, "2260"))
     for level, roadbed, code in layers:
-        for line in _open_outline(roadbed, pavement):
+        for line in open_outline(roadbed, pavement):
             for piece in split_at_corners(line):
                 _add_edge(features, piece, code, level, network, pavement)
     mouths = pavement.low.buffer(0.05)
@@ -107,8 +107,21 @@ def _add_edge(
     )
 
 
-def _open_outline(roadbed: BaseGeometry, pavement: Pavement) -> list[LineString]:
-    """Return the outline without caps and without the cut along the data's edge."""
+def open_outline(roadbed: BaseGeometry, pavement: Pavement) -> list[LineString]:
+    """Return a roadbed's outline without caps and without the cut along the data's edge.
+
+    Parameters
+    ----------
+    roadbed : shapely geometry
+        Polygons of one level.
+    pavement : Pavement
+        Where the caps are.
+
+    Returns
+    -------
+    list of shapely.LineString
+        Joined where they meet, in a fixed order.
+    """
     closed = shapely.unary_union(
         [cap.buffer(CAP_TOLERANCE, cap_style="flat") for cap in pavement.caps]
         + [whole_ground().boundary.buffer(CAP_TOLERANCE)]
