@@ -1,0 +1,677 @@
+"""Masks from regions: the ways in which filling fails, each drawn, and real streets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.crs import CRS
+from rasterio.features import rasterize
+from scipy import ndimage
+from shapely import LineString, Point, affinity, box
+
+from roadmask.burn import burn_lines
+from roadmask.distance import Distance
+from roadmask.grid import Grid
+from roadmask.lines import write_vectors
+from roadmask.masks.gaps import bridge_gaps
+from roadmask.masks.line_pixels import settle_line_pixels
+from roadmask.masks.regions import label_regions
+from roadmask.masks.streets import (
+    Frame,
+    Stations,
+    Walls,
+    half_widths,
+    place_stations,
+    sight,
+)
+from roadmask.raster import write_cog
+
+PIXEL = 0.5
+METRES = CRS.from_epsg(32118)
+WIDEST = 30.0
+
+
+def metric_grid(width: float, height: float) -> Grid:
+    """A grid in metres whose lower left corner is (0, 0)."""
+    return Grid(
+        round(width / PIXEL),
+        round(height / PIXEL),
+        Affine(PIXEL, 0, 0, 0, -PIXEL, height),
+        METRES,
+    )
+
+
+class City:
+    """Streets of two widths between blocks with round corners, larger than the grid."""
+
+    across, down = 12.0, 16.0
+    step_x, step_y = 110.0, 80.0
+
+    def __init__(self) -> None:
+        self.grid = metric_grid(300, 220)
+        self.blocks = [
+            box(
+                column * self.step_x + self.across / 2,
+                row * self.step_y + self.down / 2,
+                (column + 1) * self.step_x - self.across / 2,
+                (row + 1) * self.step_y - self.down / 2,
+            )
+            .buffer(-4)
+            .buffer(4)
+            for column in range(-1, 4)
+            for row in range(-1, 4)
+        ]
+        west, east = -self.step_x, 4 * self.step_x
+        south, north = -self.step_y, 4 * self.step_y
+        self.centerlines = [
+            LineString([(x * self.step_x, south), (x * self.step_x, north)]) for x in range(4)
+        ] + [LineString([(west, y * self.step_y), (east, y * self.step_y)]) for y in range(4)]
+
+    @property
+    def lines(self) -> list[LineString]:
+        return [block.exterior for block in self.blocks]
+
+    def truth(self, blocks=None, roads=()) -> np.ndarray:
+        other = rasterize(
+            self.blocks if blocks is None else blocks,
+            self.grid.shape,
+            transform=self.grid.transform,
+            dtype="uint8",
+        )
+        road = 1 - other
+        if roads:
+            road |= rasterize(roads, self.grid.shape, transform=self.grid.transform, dtype="uint8")
+        return road
+
+
+def label(grid: Grid, lines, centerlines, widest=WIDEST, **options) -> np.ndarray:
+    lines = np.array(lines, dtype=object)
+    return label_regions(
+        grid,
+        burn_lines(lines, grid),
+        lines,
+        np.array(centerlines, dtype=object),
+        widest,
+        **options,
+    ).labels
+
+
+def iou(labels: np.ndarray, truth: np.ndarray, ground: np.ndarray | None = None) -> float:
+    ground = np.ones(truth.shape, bool) if ground is None else ground.astype(bool)
+    ours, theirs = (labels == 1) & ground, (truth == 1) & ground
+    return float((ours & theirs).sum() / (ours | theirs).sum())
+
+
+def without(lines, cutter) -> list[LineString]:
+    """The lines with a piece cut out, as separate line strings."""
+    left = shapely.difference(np.array(lines, dtype=object), cutter)
+    parts = shapely.get_parts(left)
+    return list(parts[shapely.length(parts) > 0])
+
+
+def plain_rule(grid: Grid, lines, centerlines) -> np.ndarray:
+    """Four-connected regions that a centerline touches, by SciPy."""
+    barrier = burn_lines(lines, grid) > 0
+    regions = ndimage.label(~barrier)[0]
+    touched = np.unique(regions[(burn_lines(centerlines, grid) > 0) & ~barrier])
+    return (np.isin(regions, touched) & ~barrier).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def city() -> City:
+    return City()
+
+
+# --- a city without faults ---------------------------------------------------------------
+
+
+def test_closed_lines_give_the_polygons_themselves(city):
+    labels = label(city.grid, city.lines, city.centerlines)
+    assert iou(labels, city.truth()) > 0.999
+    assert not (labels == 255).any()
+
+
+def test_where_nothing_leaks_the_plain_rule_stands(city):
+    labels = label(city.grid, city.lines, city.centerlines)
+    off_lines = burn_lines(city.lines, city.grid) == 0
+    expected = plain_rule(city.grid, city.lines, city.centerlines)
+    assert (labels == expected)[off_lines].mean() >= 0.9999
+
+
+def test_centerlines_are_no_barriers(city):
+    labels = label(city.grid, city.lines, city.centerlines)
+    assert (labels[burn_lines(city.centerlines, city.grid) > 0] == 1).all()
+
+
+def test_line_pixels_neither_rim_the_road_nor_widen_it(city):
+    labels = label(city.grid, city.lines, city.centerlines)
+    truth = city.truth()
+    outline = ndimage.binary_dilation(truth) & (truth == 0)
+    assert abs(int((labels == 1).sum()) - int(truth.sum())) < 0.1 * outline.sum()
+
+
+# --- failures of the notes' table, and their cures ---------------------------------------
+
+
+@pytest.mark.parametrize("gap", [1.2, 2.0, 5.0, 8.0, 14.0])
+@pytest.mark.parametrize("widest", [1.2 * 16, 4 * 16])
+def test_a_gap_keeps_the_true_edge_and_floods_nothing(city, gap, widest):
+    middle = (1.5 * city.step_x, city.step_y + city.down / 2)
+    lines = without(
+        city.lines, box(middle[0] - gap / 2, middle[1] - 1, middle[0] + gap / 2, middle[1] + 1)
+    )
+    assert iou(plain_rule(city.grid, lines, city.centerlines), city.truth()) < 0.75
+    assert iou(label(city.grid, lines, city.centerlines, widest), city.truth()) > 0.998
+
+
+@pytest.mark.parametrize("corner", [False, True])
+def test_a_gap_in_every_block_at_once(city, corner):
+    lines = []
+    for block in city.blocks:
+        west, south, east, _ = block.bounds
+        at = (west, south) if corner else ((west + east) / 2, south)
+        lines += without([block.exterior], Point(at).buffer(6))
+    assert iou(label(city.grid, lines, city.centerlines), city.truth()) > (
+        0.985 if corner else 0.998
+    )
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    place=st.floats(0, 1),
+    gap=st.floats(0.6, 7.6),
+    off=st.floats(-1.8, 1.8),
+    block=st.integers(0, 24),
+)
+def test_a_gap_anywhere_with_centerlines_off(place, gap, off, block):
+    city = City()
+    outline = city.blocks[block].exterior
+    lines = [b.exterior for i, b in enumerate(city.blocks) if i != block]
+    lines += without([outline], outline.interpolate(place, normalized=True).buffer(gap / 2))
+    moved = [shapely.transform(line, lambda xy: xy + off) for line in city.centerlines]
+    assert iou(label(city.grid, lines, moved), city.truth()) > 0.99
+
+
+def test_an_open_dead_end_stops_where_its_lines_stop():
+    grid = metric_grid(200, 120)
+    street = box(-50, 92, 250, 108)
+    spur = box(94, 40, 106, 95)
+    road = street.union(spur)
+    # The street's far sides run out of the grid; the spur is open at its lower end.
+    lines = without([road.exterior], box(90, 30, 110, 40.5))
+    centerlines = [LineString([(-50, 100), (250, 100)]), LineString([(100, 100), (100, 43)])]
+    truth = rasterize([road], grid.shape, transform=grid.transform)
+    assert iou(plain_rule(grid, lines, centerlines), truth) < 0.5
+    assert iou(label(grid, lines, centerlines), truth) > 0.99
+
+
+def test_lines_that_end_with_the_data_flood_no_river():
+    grid = metric_grid(300, 200)
+    lines = [LineString([(0, 94), (200, 94)]), LineString([(0, 106), (200, 106)])]
+    centerlines = [LineString([(-10, 100), (199, 100)])]
+    truth = rasterize([box(0, 94, 200, 106)], grid.shape, transform=grid.transform)
+    assert iou(label(grid, lines, centerlines), truth) > 0.97
+
+
+def test_a_closed_turning_circle_wider_than_its_street_is_road(city):
+    bulb = Point(55, 40).buffer(13).union(box(50, 8, 60, 40)).difference(box(0, 0, 300, 8))
+    block = city.blocks[6]
+    assert block.contains(Point(55, 40))
+    cut = block.difference(bulb)
+    lines = [b.exterior for b in city.blocks if b is not block] + [cut.exterior]
+    centerlines = [*city.centerlines, LineString([(55, 0), (55, 38)])]
+    blocks = [b for b in city.blocks if b is not block] + [cut]
+    assert iou(label(city.grid, lines, centerlines), city.truth(blocks)) > 0.998
+
+
+def test_four_connectivity_holds_a_diagonal_line():
+    grid = metric_grid(41, 41)
+    diamond = LineString(
+        [(20.25, 5.25), (35.25, 20.25), (20.25, 35.25), (5.25, 20.25), (20.25, 5.25)]
+    )
+    barrier = burn_lines([diamond], grid)
+    assert ndimage.label(barrier == 0)[1] == 2
+    assert ndimage.label(barrier == 0, structure=np.ones((3, 3)))[1] == 1
+
+
+def test_islands_and_medians_are_cut_out_by_their_own_lines(city):
+    median = box(
+        1.5 * city.step_x - 30, city.step_y - 1.5, 1.5 * city.step_x + 30, city.step_y + 1.5
+    )
+    island = Point(city.step_x + 7.5, city.step_y + 8.5).buffer(1.2)
+    two_lanes = [affinity.translate(city.centerlines[5], 0, shift) for shift in (-4, 4)]
+    centerlines = [line for i, line in enumerate(city.centerlines) if i != 5] + two_lanes
+    labels = label(city.grid, [*city.lines, median.exterior, island.exterior], centerlines)
+    assert iou(labels, city.truth([*city.blocks, median, island])) > 0.998
+
+
+def test_an_open_median_is_still_cut_out(city):
+    median = box(
+        1.5 * city.step_x - 30, city.step_y - 1.5, 1.5 * city.step_x + 30, city.step_y + 1.5
+    )
+    outline = without([median.exterior], Point(1.5 * city.step_x + 30, city.step_y).buffer(3))
+    two_lanes = [affinity.translate(city.centerlines[5], 0, shift) for shift in (-4, 4)]
+    centerlines = [line for i, line in enumerate(city.centerlines) if i != 5] + two_lanes
+    labels = label(city.grid, [*city.lines, *outline], centerlines)
+    assert iou(labels, city.truth([*city.blocks, median])) > 0.997
+
+
+def test_a_centerline_that_cuts_an_islands_corner_does_not_make_it_road(city):
+    island = box(1.5 * city.step_x - 8, city.step_y - 0.4, 1.5 * city.step_x + 8, city.step_y + 2.4)
+    labels = label(city.grid, [*city.lines, island.exterior], city.centerlines)
+    assert iou(labels, city.truth([*city.blocks, island])) > 0.998
+
+
+def test_a_centerline_that_pokes_into_a_block_leaves_it_a_block(city):
+    poke = LineString([(1.5 * city.step_x, city.step_y), (1.5 * city.step_x, city.step_y + 12)])
+    assert iou(label(city.grid, city.lines, [*city.centerlines, poke]), city.truth()) > 0.998
+
+
+def test_a_tunnel_under_a_block_leaves_it_a_block(city):
+    tunnel = LineString([(1.5 * city.step_x, city.step_y), (1.5 * city.step_x, 2 * city.step_y)])
+    assert iou(label(city.grid, city.lines, [*city.centerlines, tunnel]), city.truth()) > 0.99
+
+
+def test_an_upper_road_over_a_lower_one_leaves_no_seam():
+    grid = metric_grid(200, 200)
+    lower, upper = box(-50, 94, 250, 106), box(92, -50, 108, 250)
+    lines = [
+        LineString([(-50, 94), (250, 94)]),
+        LineString([(-50, 106), (250, 106)]),
+        LineString([(92, -50), (92, 250)]),
+        LineString([(108, -50), (108, 250)]),
+    ]
+    centerlines = [LineString([(-50, 100), (250, 100)]), LineString([(100, -50), (100, 250)])]
+    truth = rasterize([lower, upper], grid.shape, transform=grid.transform)
+    assert iou(label(grid, lines, centerlines), truth) > 0.998
+
+
+def test_a_roadbed_without_a_centerline_that_opens_at_full_width_is_road(city):
+    # One more street between two others, drawn by its lines, missing among the centerlines.
+    slot = box(1.5 * city.step_x - 5, 80, 1.5 * city.step_x + 5, 160)
+    blocks = [shapely.difference(b, slot) for b in city.blocks]
+    lines = [part.exterior for b in blocks for part in shapely.get_parts(b)]
+    assert iou(label(city.grid, lines, city.centerlines), city.truth(blocks)) > 0.998
+
+
+def test_more_than_255_regions():
+    grid = metric_grid(300, 40)
+    cells = [box(x, 24, x + 0.9, 30) for x in np.arange(2, 298, 1.0)]
+    lines = [c.exterior for c in cells]
+    lines += [LineString([(-20, 4), (320, 4)]), LineString([(-20, 16), (320, 16)])]
+    labels = label(grid, lines, [LineString([(-20, 10), (320, 10)])])
+    truth = rasterize([box(0, 4, 300, 16)], grid.shape, transform=grid.transform)
+    assert iou(labels, truth) > 0.99
+
+
+def test_a_sheet_without_centerlines_is_other_and_without_lines_unknown(city):
+    assert (label(city.grid, city.lines, []) == 0).all()
+    assert (label(city.grid, [], city.centerlines) == 255).all()
+
+
+def test_the_ceiling_on_width_is_only_a_ceiling(city):
+    lines = []
+    for number, block in enumerate(city.blocks):
+        at = block.exterior.interpolate((number * 0.37) % 1, normalized=True)
+        lines += without([block.exterior], at.buffer(1 + number % 4))
+    scores = [
+        iou(label(city.grid, lines, city.centerlines, factor * 16), city.truth())
+        for factor in (1.2, 2, 4)
+    ]
+    assert min(scores) > 0.995
+    assert max(scores) - min(scores) < 0.01
+
+
+def test_degrees_and_feet_give_the_same_road():
+    """A geographic grid has pixels that are not square on the ground."""
+    latitude = 40.7
+    metres = 111_132.0, 111_320.0 * np.cos(np.radians(latitude))
+    grid = Grid(
+        400,
+        400,
+        Affine(PIXEL / metres[1], 0, -74, 0, -PIXEL / metres[0], latitude),
+        CRS.from_epsg(4326),
+    )
+    across, down = grid.pixel_metres
+    assert across == pytest.approx(PIXEL, rel=0.01)
+    assert down == pytest.approx(PIXEL, rel=0.01)
+    tall = Grid(400, 200, grid.transform @ Affine.scale(1, 2), grid.crs)
+    road = shapely.transform(box(-50, 90, 250, 106), lambda xy: xy / PIXEL)
+    to_crs = grid.transform
+    degrees = shapely.transform(road, lambda xy: np.column_stack(to_crs @ (xy[:, 0], xy[:, 1])))
+    corners = np.array(degrees.exterior.coords)
+    lines = [LineString(corners[[0, 1]]), LineString(corners[[2, 3]])]
+    lines = [
+        line
+        for line in (LineString(corners[i : i + 2]) for i in range(4))
+        if abs(line.coords[0][1] - line.coords[1][1]) < 1e-9
+    ]
+    assert len(lines) == 2
+    middle = (lines[0].coords[0][1] + lines[1].coords[0][1]) / 2
+    west, east = sorted((lines[0].coords[0][0], lines[0].coords[1][0]))
+    centerlines = [LineString([(west, middle), (east, middle)])]
+    truth = rasterize([degrees], tall.shape, transform=tall.transform)
+    assert iou(label(tall, lines, centerlines), truth) > 0.98
+
+
+# --- the parts ---------------------------------------------------------------------------
+
+
+def test_stations_lie_in_order_with_normals_to_the_side():
+    stations = place_stations([LineString([(0, 0), (10, 0)]), LineString([(0, 5), (0, 9)])])
+    assert [part.stop - part.start for part in stations.parts()] == [6, 3]
+    np.testing.assert_allclose(stations.xy[:6, 0], [0, 2, 4, 6, 8, 10])
+    np.testing.assert_allclose(np.abs(stations.normal[:6]), [[0, 1]] * 6)
+    np.testing.assert_allclose(np.abs(stations.normal[6:]), [[1, 0]] * 3)
+
+
+def test_sight_measures_both_sides_and_stops_at_its_reach():
+    stations = place_stations([LineString([(0, 0), (10, 0)])])
+    walls = Walls.from_lines([LineString([(-5, 3), (15, 3)]), LineString([(-5, -20), (15, -20)])])
+    seen = sight(stations, walls, 12)
+    assert sorted(set(np.unique(seen))) == [3.0, np.inf]
+    seen = sight(stations, walls, 30)
+    assert sorted(set(np.round(np.unique(seen), 9))) == [3.0, 20.0]
+
+
+def test_half_widths_look_past_gaps_and_crossings():
+    line = LineString([(0, 0), (100, 0)])
+    stations = place_stations([line])
+    seen = np.full((len(stations), 2), 6.0)
+    seen[10:14, 0] = 40.0
+    seen[-8:, :] = np.inf
+    half = half_widths(stations, seen, 0.1, 60.0)
+    np.testing.assert_allclose(half, 6.0)
+
+
+def test_half_widths_fall_back_on_the_continuation_then_on_the_attribute():
+    first, second, apart = (
+        LineString([(0, 0), (60, 0)]),
+        LineString([(120, 0), (60, 0)]),
+        LineString([(0, 500), (60, 500)]),
+    )
+    stations = place_stations([first, second, apart])
+    parts = stations.parts()
+    seen = np.full((len(stations), 2), np.inf)
+    # First: 4 m on one side and 7 m on the other; the second runs the other way.
+    seen[parts[0]] = [4.0, 7.0]
+    half = half_widths(stations, seen, 0.1, 60.0, np.array([np.nan, np.nan, 9.0]))
+    np.testing.assert_allclose(half[parts[1]], [[7.0, 4.0]] * (parts[1].stop - parts[1].start))
+    np.testing.assert_allclose(half[parts[2]], 4.5)
+
+
+def test_no_street_line_in_sight_anywhere_leaves_no_width():
+    stations = place_stations([LineString([(0, 0), (60, 0)])])
+    seen = np.full((len(stations), 2), np.inf)
+    assert np.isnan(half_widths(stations, seen, 0.1, 60.0)).all()
+
+
+def test_gaps_are_bridged_where_ends_face_each_other():
+    lines = [LineString([(0, 0), (10, 0)]), LineString([(15, 0.4), (30, 0.4)])]
+    bridges = bridge_gaps(lines, [], 0.1)
+    assert len(bridges) == 1
+    assert bridges[0].equals(LineString([(10, 0), (15, 0.4)]))
+
+
+@pytest.mark.parametrize(
+    ("lines", "centerlines", "why"),
+    [
+        ([[(0, 0), (10, 0)], [(0, 4), (10, 4)]], [], "sides of a dead end"),
+        ([[(0, 0), (10, 0)], [(25, 0), (40, 0)]], [], "too wide"),
+        ([[(0, 0), (10, 0)], [(15, 0), (30, 0)]], [[(12, -9), (12, 9)]], "a street's mouth"),
+        ([[(0, 0), (10, 0)], [(10, 0), (10, 9)], [(0, -5), (0, 0)]], [], "nothing is loose"),
+    ],
+)
+def test_gaps_are_not_bridged(lines, centerlines, why):
+    found = bridge_gaps(
+        [LineString(line) for line in lines], [LineString(line) for line in centerlines], 0.1
+    )
+    assert len(found) == 0, why
+
+
+def test_an_outline_of_several_lines_is_closed_wherever_its_gap_lies():
+    lines = [LineString([(0, 0), (40, 0), (40, 4)]), LineString([(40, 4), (0, 4)])]
+    bridges = bridge_gaps(lines, [], 0.1)
+    assert [b.length for b in bridges] == [4.0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(2.0, 18.0), st.floats(0, np.pi))
+def test_pixels_of_a_line_go_to_the_side_of_their_centre(radius, turn):
+    grid = metric_grid(40, 40)
+    shape = affinity.rotate(
+        box(20 - radius, 20 - radius / 2, 20 + radius, 20 + radius / 2), np.degrees(turn)
+    )
+    lines = [shape.exterior]
+    barrier = burn_lines(lines, grid)
+    truth = rasterize([shape], grid.shape, transform=grid.transform, dtype="uint8")
+    frame = Frame((PIXEL, PIXEL))
+    down = np.array([[1, 0], [0, -1]])
+    walls = Walls.from_lines([shapely.transform(lines[0], lambda xy: xy @ down + (0, 40))])
+    inside = ndimage.binary_fill_holes(barrier).astype(np.uint8)
+    settled = settle_line_pixels(
+        np.where(barrier, 7, inside).astype(np.uint8), barrier, walls, frame
+    )
+    rows, columns = np.nonzero(settled != truth)
+    centres = shapely.points((columns + 0.5) * PIXEL, 40 - (rows + 0.5) * PIXEL)
+    # A centre on the line has no side.
+    off_line = shapely.distance(centres, shape.exterior) > 0.06 * PIXEL
+    # A corner may leave no free pixel on its inside.
+    assert off_line.sum() <= 12
+
+
+def test_a_settled_raster_is_settled(city):
+    labels = label(city.grid, city.lines, city.centerlines)
+    assert set(np.unique(labels)) <= {0, 1, 255}
+    assert labels.dtype == np.uint8
+
+
+def test_stations_of_nothing():
+    stations = place_stations([])
+    assert isinstance(stations, Stations)
+    assert len(stations) == 0
+    assert stations.parts() == []
+
+
+# --- the command -------------------------------------------------------------------------
+
+
+def run_masks(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "roadmask", "masks", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(__file__).parent.parent / "workflow"), "PATH": "/usr/bin:/bin"},
+    )
+
+
+@pytest.fixture
+def sheet(tmp_path, city):
+    """A scene, and its lines with a halo of 40 pixels."""
+    inner = city.grid.window(40, 40, city.grid.width - 80, city.grid.height - 80)
+    scene = tmp_path / "sheet.tif"
+    write_cog(scene, inner, np.full((3, *inner.shape), 90, np.uint8))
+    lines = tmp_path / "lines.tif"
+    barrier = burn_lines(city.lines, city.grid)
+    write_cog(lines, city.grid, np.stack([barrier, burn_lines(city.centerlines, city.grid)]))
+    vectors = tmp_path / "lines.gpkg"
+    write_vectors(
+        vectors,
+        {
+            "street_lines": gpd.GeoDataFrame(
+                {"source_fid": range(len(city.lines))}, geometry=city.lines, crs=METRES.to_wkt()
+            ),
+            "centerlines": gpd.GeoDataFrame(
+                {
+                    "source_fid": range(len(city.centerlines)),
+                    "width_m": [float("nan")] * len(city.centerlines),
+                },
+                geometry=city.centerlines,
+                crs=METRES.to_wkt(),
+            ),
+        },
+    )
+    return scene, lines, vectors, inner
+
+
+def test_the_command_writes_the_scenes_grid_for_qgis(sheet, tmp_path, city):
+    scene, lines, vectors, inner = sheet
+    out = tmp_path / "masks" / "sheet.tif"
+    done = run_masks(
+        scene,
+        "--output",
+        out,
+        "--labels.method=regions",
+        '--classes={"road": 1}',
+        f"--lines={lines}",
+        f"--vectors={vectors}",
+        "--labels.max_road_width=100 ft",
+    )
+    assert done.returncode == 0, done.stderr
+    with rasterio.open(out) as mask:
+        assert Grid.from_dataset(mask).same_grid(inner)
+        assert mask.nodata == 255
+        assert mask.colormap(1)[1][:3] != mask.colormap(1)[0][:3]
+        labels = mask.read(1)
+        assert mask.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    assert iou(labels, city.truth()[40:-40, 40:-40]) > 0.999
+    assert "road" in out.with_suffix(".qml").read_text()
+    counts = json.loads(out.with_suffix(".json").read_text())
+    assert counts["shares"]["road"] == pytest.approx((labels == 1).mean())
+
+
+def test_islands_are_cut_out_and_outside_the_area_nothing_is_known(sheet, tmp_path, city):
+    scene, lines, vectors, inner = sheet
+    left, _, right, top = inner.bounds
+    lot = box(left + 20, city.step_y - 5, left + 60, city.step_y + 5)
+    area = box(left, 0, (left + right) / 2, top)
+    for name, shape in (("lots", lot), ("area", area)):
+        gpd.GeoDataFrame(geometry=[shape], crs=METRES.to_wkt()).to_file(tmp_path / f"{name}.gpkg")
+    out = tmp_path / "m.tif"
+    done = run_masks(
+        scene,
+        "--output",
+        out,
+        "--labels.method=regions",
+        '--classes={"road": 1}',
+        f"--lines={lines}",
+        f"--vectors={vectors}",
+        "--labels.max_road_width=100 ft",
+        f"--labels.islands.path={tmp_path / 'lots.gpkg'}",
+        f"--area.path={tmp_path / 'area.gpkg'}",
+    )
+    assert done.returncode == 0, done.stderr
+    with rasterio.open(out) as mask:
+        labels = mask.read(1)
+        burn = lambda g: rasterize([g], labels.shape, transform=mask.transform)  # noqa: E731
+        assert (labels[burn(lot) == 1] == 0).all()
+        assert (labels[burn(area) == 0] == 255).all()
+        assert (labels[burn(area) == 1] != 255).all()
+
+
+def test_lines_on_another_grid_are_refused_in_words(sheet, tmp_path):
+    scene, _, vectors, inner = sheet
+    shifted = tmp_path / "shifted.tif"
+    moved = Grid(inner.width, inner.height, inner.transform @ Affine.translation(0.4, 0), inner.crs)
+    write_cog(shifted, moved, np.zeros((2, *inner.shape), np.uint8))
+    done = run_masks(
+        scene,
+        "--output",
+        tmp_path / "m.tif",
+        "--labels.method=regions",
+        '--classes={"road": 1}',
+        f"--lines={shifted}",
+        f"--vectors={vectors}",
+    )
+    assert done.returncode == 1
+    assert "shifted.tif" in done.stderr
+    assert "pixels" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "m.tif").exists()
+
+
+@pytest.mark.parametrize("method", ["regions", "buffer", "polygons", "raster"])
+def test_a_method_without_its_source_says_which(sheet, tmp_path, method):
+    done = run_masks(
+        sheet[0],
+        "--output",
+        tmp_path / "m.tif",
+        f"--labels.method={method}",
+        '--classes={"road": 1}',
+    )
+    assert done.returncode == 1
+    assert method in done.stderr
+
+
+# --- real streets ------------------------------------------------------------------------
+
+
+def real_sheet(folder: Path, lines: str, centerlines: str, roadbed: str):
+    """Lines, centerlines and the official answer, on a grid of 0.5 ft around the answer."""
+    street_lines, axes, answer = (
+        gpd.read_file(folder / f"{name}.shp") for name in (lines, centerlines, roadbed)
+    )
+    west, south, east, north = answer.total_bounds
+    west, south = np.floor(west) - 200, np.floor(south) - 200
+    width, height = np.ceil(east) + 200 - west, np.ceil(north) + 200 - south
+    grid = Grid(
+        int(width * 2),
+        int(height * 2),
+        Affine(0.5, 0, west, 0, -0.5, south + height),
+        CRS.from_epsg(2263),
+    )
+    return grid, street_lines, axes, answer
+
+
+def burn_ground(grid: Grid, polygons) -> np.ndarray:
+    return rasterize(polygons, grid.shape, transform=grid.transform, dtype="uint8")
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("widest", ["100 ft", "150 ft", "300 ft"])
+def test_flatiron_against_the_official_roadbeds(real_data, widest):
+    grid, lines, axes, answer = real_sheet(
+        real_data / "nyc_flatiron", "pavement_edge", "centerline", "roadbed"
+    )
+    number, unit = widest.split()
+    labels = label(grid, lines.geometry, axes.geometry, Distance(float(number), unit).metres)
+    near = burn_ground(grid, answer.buffer(25))
+    assert iou(labels, burn_ground(grid, answer.geometry), near) > 0.985
+
+
+@pytest.mark.real_data
+def test_midtown_block_against_the_official_roadbed(real_data):
+    folder = real_data / "nyc_midtown_block"
+    grid, lines, axes, answer = real_sheet(folder, "pavement_edge", "centerline", "roadbed")
+    walks = gpd.read_file(folder / "sidewalk.shp")
+    truth = burn_ground(grid, answer.geometry)
+    ground = truth | burn_ground(grid, walks.geometry)
+    labels = label(grid, lines.geometry, axes.geometry, Distance(150, "ft").metres)
+    assert iou(plain_rule(grid, lines.geometry, axes.geometry), truth) < 0.2
+    assert iou(labels, truth, ground) > 0.96
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_manhattan_has_its_share_of_road(real_data):
+    folder = real_data / "nyc_manhattan"
+    grid = Grid(5000, 5000, Affine(0.5, 0, 302000, 0, -0.5, 55500), METRES)
+    lines = gpd.read_file(folder / "street_lines.shp").geometry
+    axes = gpd.read_file(folder / "centerlines.shp").geometry
+    labels = label(grid, lines, axes, Distance(150, "ft").metres)
+    assert 0.27 < (labels == 1).mean() < 0.31
+    assert (labels == 255).mean() < 0.01
+    # East of the highway lies the river.
+    assert (labels[3000:4000, 4750:] == 1).mean() < 0.01
