@@ -34,6 +34,7 @@ class CodeHashes:
     folder: Path
     _graph: grimp.ImportGraph | None = None
     _digests: dict[Path, bytes] = field(default_factory=dict)
+    _hashes: dict[str, str] = field(default_factory=dict)
 
     def of(self, module: str) -> str:
         """Return the hash of `module` and all it imports, as 12 hexadecimal digits.
@@ -43,11 +44,13 @@ class CodeHashes:
         module
             Its dotted name, such as ``roadmask.tiles``.
         """
-        digest = hashlib.sha256()
-        for path in self.files(module):
-            digest.update(path.relative_to(self.folder).as_posix().encode() + b"\0")
-            digest.update(self._digest(path))
-        return digest.hexdigest()[:12]
+        if module not in self._hashes:
+            digest = hashlib.sha256()
+            for path in self.files(module):
+                digest.update(path.relative_to(self.folder).as_posix().encode() + b"\0")
+                digest.update(self._digest(path))
+            self._hashes[module] = digest.hexdigest()[:12]
+        return self._hashes[module]
 
     def files(self, module: str) -> list[Path]:
         """Return the files that `module` runs or reads, sorted."""

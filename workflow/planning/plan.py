@@ -73,6 +73,7 @@ class Plan:
     settings: Settings
     workflow: Path
     _catalogue: Catalogue = field(default_factory=Catalogue)
+    _layers: dict[tuple[str, str | None], LayerUse] = field(default_factory=dict)
 
     @cached_property
     def _leaves(self) -> dict[str, object]:
@@ -140,6 +141,8 @@ class Plan:
     def layer(self, key: str, flag: str | None = None) -> LayerUse:
         """Return how the layer under a config key is used; empty where it is not set.
 
+        Rules ask for each sheet anew, so the answer is kept.
+
         Parameters
         ----------
         key
@@ -147,6 +150,11 @@ class Plan:
         flag
             What the stage calls it; `key` where nothing is given.
         """
+        if (key, flag) not in self._layers:
+            self._layers[key, flag] = self._looked_up(key, flag or key)
+        return self._layers[key, flag]
+
+    def _looked_up(self, key: str, flag: str) -> LayerUse:
         section: object = self.settings
         for part in key.split("."):
             section = getattr(section, part)
@@ -170,7 +178,7 @@ class Plan:
         else:
             return LayerUse()
         arguments = (
-            keys.argument(f"{flag or key}.{name}", value)
+            keys.argument(f"{flag}.{name}", value)
             for name, value in values.items()
             if value is not None
         )

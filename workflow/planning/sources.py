@@ -72,7 +72,7 @@ def _fingerprint(path: str) -> str:
 class Catalogue:
     """Looks files up, and reads each folder once."""
 
-    _folders: dict[Path, list[str]] = field(default_factory=dict)
+    _folders: dict[Path, dict[str, list[tuple[str, str]]]] = field(default_factory=dict)
 
     def picture(self, key: str, path: str) -> Source:
         """Return the picture at `path`.
@@ -151,20 +151,27 @@ class Catalogue:
 
     def _beside(self, path: Path, sidecars: frozenset[str]) -> list[str]:
         """Return the files that belong to `path`, by name."""
-        found = []
-        for name in self._names(path.parent):
-            for start in (path.name, path.stem):
-                rest = name[len(start) :].lower() if name.startswith(start) else ""
-                if rest in sidecars and name != path.name:
-                    found.append(name)
-                    break
-            if name == path.name + JOURNAL and (path.parent / name).stat().st_size:
-                found.append(name)
+        names = self._names(path.parent)
+        found = {
+            name
+            for start in (path.name, path.stem)
+            for rest, name in names.get(start, [])
+            if rest in sidecars and name != path.name
+        }
+        journal = path.with_name(path.name + JOURNAL)
+        if journal.is_file() and journal.stat().st_size:
+            found.add(journal.name)
         return [str(path.parent / name) for name in sorted(found)]
 
-    def _names(self, folder: Path) -> list[str]:
+    def _names(self, folder: Path) -> dict[str, list[tuple[str, str]]]:
+        """Return the names in a folder by each of their beginnings that ends at a dot."""
         if folder not in self._folders:
-            self._folders[folder] = sorted(entry.name for entry in folder.iterdir())
+            names: dict[str, list[tuple[str, str]]] = {}
+            for entry in folder.iterdir():
+                for dot in (place for place, letter in enumerate(entry.name) if letter == "."):
+                    rest = entry.name[dot:].lower()
+                    names.setdefault(entry.name[:dot], []).append((rest, entry.name))
+            self._folders[folder] = names
         return self._folders[folder]
 
     def _expand(self, key: str, pattern: str) -> list[str]:
