@@ -32,6 +32,8 @@ include: "workflow/rules/common.smk"
 rule all:
     input:
         default_targets,
+    message:
+        "Everything is made"
 
 
 include: "workflow/rules/demo.smk"

@@ -248,8 +248,15 @@ class Plan:
     @cached_property
     def batches(self) -> dict[str, list[str]]:
         """The sheets that one job predicts, by the batch's name."""
-        others = [name for name in self.scenes.training if name not in self.scenes.prediction]
-        chunks = [*batches(self.scenes.prediction), *batches(others)]
+        training, prediction = self.scenes.training, self.scenes.prediction
+        # Apart, so that imagery to predict on comes and goes without touching the scored sheets,
+        # and the target `predictions` makes none besides.
+        groups = (
+            [name for name in training if name in prediction],
+            [name for name in prediction if name not in training],
+            [name for name in training if name not in prediction],
+        )
+        chunks = [chunk for group in groups for chunk in batches(group)]
         return {f"batch_{number:04d}": chunk for number, chunk in enumerate(chunks, start=1)}
 
 

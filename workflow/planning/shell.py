@@ -27,6 +27,7 @@ def job_prefix(workflow: Path, *, own_python: bool) -> str:
         "PYTHONDONTWRITEBYTECODE": "1",  # nothing is written beside the code
         # GeoPackage and shapefile hold the time of writing, and would never be the same twice.
         "OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z",
+        "TF_CPP_MIN_LOG_LEVEL": "2",  # warnings and errors, without what it found on the machine
     }
     exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     commands = ["set -euo pipefail", f"unset {' '.join(UNSET)}", f"export {exports}"]

@@ -1,6 +1,8 @@
 rule dataset:
     input:
         "<results>/dataset/dataset.json",
+    message:
+        "The data set is written"
 
 
 rule write_dataset:

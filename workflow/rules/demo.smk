@@ -4,6 +4,8 @@ from roadmask.demo import layout
 rule demo:
     input:
         layout.OUTPUTS,
+    message:
+        "The demo city is there"
 
 
 rule build_demo:

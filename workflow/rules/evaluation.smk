@@ -1,6 +1,8 @@
 rule evaluation:
     input:
         "<results>/evaluation/metrics.json",
+    message:
+        "The predictions are scored"
 
 
 rule evaluate:
@@ -11,6 +13,7 @@ rule evaluate:
         split="<results>/dataset/split.gpkg",
         model=PLAN.files("prediction.model") or "<results>/model/model.keras",
         reference=PLAN.layer("labels.reference").files,
+        area=PLAN.layer("area").files,
     output:
         metrics="<results>/evaluation/metrics.json",
         tiles="<results>/evaluation/tiles.csv",
@@ -26,10 +29,12 @@ rule evaluate:
     params:
         reference=PLAN.layer("labels.reference", flag="reference").arguments,
         reference_state=PLAN.layer("labels.reference").fingerprint,
+        area=PLAN.layer("area").arguments,
+        area_state=PLAN.layer("area").fingerprint,
         code=PLAN.code("evaluation"),
     message:
         "Scoring the predictions on the test ground"
     shell:
         "python -m roadmask evaluation --predictions {input.predictions:q} --masks {input.masks:q}"
         " --dataset {input.dataset:q} --split {input.split:q} --model {input.model:q}"
-        " --output {output.metrics:q} {params.reference:q} --log {log:q}"
+        " --output {output.metrics:q} {params.reference:q} {params.area:q} --log {log:q}"

@@ -4,6 +4,8 @@ rule lines:
             ["<results>/lines/{scene}.tif", "<results>/lines/tiles/{scene}.json"],
             scene=PLAN.training if PLAN.draws_lines else [],
         ),
+    message:
+        "All lines are drawn"
 
 
 rule draw_lines:

@@ -7,6 +7,8 @@ rule masks:
         []
         if PLAN.settings.in_pixels or not PLAN.training
         else "<results>/mosaics/masks.json",
+    message:
+        "All masks are made"
 
 
 rule label_scene:

@@ -1,6 +1,8 @@
 rule model:
     input:
         "<results>/model/model.keras",
+    message:
+        "The network is trained"
 
 
 rule train_model:

@@ -8,6 +8,8 @@ rule predictions:
             scene=PLAN.prediction,
         ),
         [] if PLAN.settings.in_pixels else "<results>/mosaics/predictions.json",
+    message:
+        "All predictions are made"
 
 
 # A rule for each batch, since outputs with wildcards can't be a list of files.

@@ -1,6 +1,8 @@
 rule report:
     input:
         "<results>/report/index.html",
+    message:
+        "The report is written"
 
 
 rule write_report:

@@ -1,6 +1,8 @@
 rule scenes:
     input:
         expand("<results>/scenes/{scene}.tif", scene=PLAN.scenes.all),
+    message:
+        "All scenes are there"
 
 
 rule convert_scene:

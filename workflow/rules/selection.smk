@@ -2,6 +2,8 @@ rule selection:
     input:
         expand("<results>/selection/{scene}.csv", scene=PLAN.training),
         "<results>/selection/summary.json",
+    message:
+        "All tiles are judged"
 
 
 rule select_tiles:

@@ -1,6 +1,8 @@
 rule tiles:
     input:
         expand("<results>/tiles/{scene}.json", scene=PLAN.training),
+    message:
+        "All tiles are cut"
 
 
 rule cut_scene:
