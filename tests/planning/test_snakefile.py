@@ -231,6 +231,7 @@ def test_a_ready_model_touches_no_label_and_no_training(own_folder: Folder) -> N
         "convert_scene": 2,
         "predict_batch_0001": 1,
         "mosaic_predictions": 1,
+        "write_report": 1,
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from planning.errors import PlanningError
-from planning.sources import Catalogue, Scenes, Source, stem
+from planning.sources import Catalogue, Scenes, Source
 
 
 @pytest.fixture(autouse=True)
@@ -70,15 +70,15 @@ def test_what_leads_nowhere_is_named_all_at_once() -> None:
     assert str(Path.cwd()) in message
 
 
-@pytest.mark.parametrize("name", ["a b.c [1] & $x; 'q'.jp2", "-dash.jp2", "é ü.jp2", "a.b.c.jp2"])
+@pytest.mark.parametrize("name", ["a b.c [1] & $x; 'q'.jp2", "é ü.jp2", "a.b.c.jp2"])
 def test_odd_names_that_work(name: str) -> None:
     touch(name)
-    found = scenes(name)
-    assert list(found) == [name.removesuffix(".jp2")]
-    assert not found[stem(name)].startswith("-")
+    assert scenes(name) == {name.removesuffix(".jp2"): name}
 
 
-@pytest.mark.parametrize("name", ["a{b}.jp2", "a<b>.jp2", "a\nb.jp2", "a*b.jp2", "a\\b.jp2"])
+@pytest.mark.parametrize(
+    "name", ["a{b}.jp2", "a<b>.jp2", "a\nb.jp2", "a*b.jp2", "a\\b.jp2", "-a.jp2"]
+)
 def test_odd_names_that_are_refused(name: str) -> None:
     touch(name)
     with pytest.raises(PlanningError, match="Rename it"):

@@ -53,12 +53,20 @@ class CodeHashes:
         return self._hashes[module]
 
     def files(self, module: str) -> list[Path]:
-        """Return the files that `module` runs or reads, sorted."""
+        """Return the files that `module` runs or reads, sorted.
+
+        Raises
+        ------
+        ValueError
+            If there is no such module.
+        """
         if self._graph is None:
             # No cache: it would be a folder where the user stands.
             self._graph = grimp.build_graph(PACKAGE, cache_dir=None)
+        if module not in self._graph.modules:
+            raise ValueError(f"there is no module {module} in {self.folder}")
         modules: set[str] = set()
-        for start in [m for m in (module, LAUNCHER) if m in self._graph.modules]:  # TEMP
+        for start in (module, LAUNCHER):
             modules |= {start, *self._graph.find_upstream_modules(start)}
         paths: set[Path] = set()
         for name in modules:

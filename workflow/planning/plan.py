@@ -102,6 +102,15 @@ class Plan:
         )
         return [keys.argument(key, value) for key, value in chosen if value is not None]
 
+    def shown_settings(self) -> list[str]:
+        """Return the leaves that differ from their defaults, for people to read."""
+        defaults = keys.leaves(Settings())
+        return [
+            f"--setting={keys.argument(key, value).removeprefix('--')}"
+            for key, value in keys.leaves(self.settings).items()
+            if value != defaults[key]
+        ]
+
     @cached_property
     def scenes(self) -> Scenes:
         """The scenes of the run."""

@@ -79,7 +79,11 @@ _OF_LINES = ("lines", "line tiles", *_since("masks"))
 _OF_TILES = ("tiles", "line tiles", "mask tiles", *_AFTER_SELECTION)
 
 TABLE = (
-    Row(("dataset",), (), "the name alone changes nothing; going to or from `demo` changes all"),
+    Row(
+        ("dataset",),
+        ("report",),
+        "which shows the settings; going to or from `demo` changes everything",
+    ),
     Row(("results",), _since("scenes"), "another folder begins empty"),
     Row(("demo.*",), STEPS, "`dataset: demo`"),
     Row(
@@ -109,7 +113,11 @@ TABLE = (
         ("scenes", "predictions", "report"),
         "of added sheets; the model stays, and so do the figures",
     ),
-    Row(("prediction.model",), ("predictions",), "which is all that the default target then makes"),
+    Row(
+        ("prediction.model",),
+        ("predictions", "report"),
+        "which is all that the default target then makes",
+    ),
     Row(("prediction.window", "prediction.overlap", "prediction.threshold"), _since("predictions")),
 )
 

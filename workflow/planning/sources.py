@@ -238,9 +238,7 @@ def normal(path: str) -> str:
     absolute_archive = re.match(r"(/vsi\w+/)(/?.*)", path, re.DOTALL)
     if absolute_archive:
         return absolute_archive[1] + str(PurePosixPath(absolute_archive[2]))
-    # An argument that begins with a dash would be read as an option.
-    cleaned = str(PurePosixPath(path))
-    return f"{Path.cwd()}/{cleaned}" if cleaned.startswith("-") else cleaned
+    return str(PurePosixPath(path))
 
 
 def stem(path: str) -> str:
@@ -254,6 +252,8 @@ def check_name(key: str, path: str) -> None:
     found = FORBIDDEN.search(text)
     if found:
         raise PlanningError(f"{key}: {path!a} has {found[0]!a} in its name. Rename it")
+    if text.startswith("-") or PurePosixPath(text).name.startswith("-"):
+        raise PlanningError(f"{key}: {path!r} begins like an option. Rename it")
 
 
 def is_picture(path: str) -> bool:

@@ -91,7 +91,7 @@ def label_raster_state(wildcards):
 def default_targets(wildcards):
     """Return what a run without a target makes."""
     if PLAN.predicts_only:
-        return rules.predictions.input
+        return [*rules.predictions.input, *rules.report.input]
     return [
         *(rules.demo.input if PLAN.settings.is_demo else []),
         *rules.scenes.input,

@@ -5,17 +5,22 @@ rule report:
         "The report is written"
 
 
+# Where a ready model is applied, there is nothing to tell of labels and training.
+IS_TRAINED = not PLAN.predicts_only
+
+
 rule write_report:
     input:
-        rules.scenes.input,
-        rules.tiles.input,
-        rules.lines.input,
-        rules.masks.input,
-        rules.selection.input,
-        rules.dataset.input,
-        rules.train_model.output,
-        rules.predictions.input,
-        rules.evaluate.output,
+        scenes=expand("<results>/scenes/{scene}.tif", scene=PLAN.scenes.all),
+        predictions=rules.predictions.input,
+        model=PLAN.files("prediction.model") or "<results>/model/model.keras",
+        history=rules.train_model.output.history if IS_TRAINED else [],
+        masks=rules.masks.input if IS_TRAINED else [],
+        selection=rules.summarize_selection.output if IS_TRAINED else [],
+        dataset=rules.write_dataset.output.dataset if IS_TRAINED else [],
+        split=rules.write_dataset.output.split if IS_TRAINED else [],
+        evaluation=rules.evaluate.output.metrics if IS_TRAINED else [],
+        tiles=rules.evaluate.output.tiles if IS_TRAINED else [],
     output:
         "<results>/report/index.html",
     log:
@@ -29,8 +34,19 @@ rule write_report:
         mem_mb=megabytes(1500),
     params:
         results=f"--results={PLAN.settings.results}",
+        predicted=PLAN.prediction,
+        labelled=["--labelled", *PLAN.training] if IS_TRAINED else [],
+        files=given(
+            history="history",
+            selection="selection",
+            dataset="dataset",
+            evaluation="evaluation",
+        ),
+        settings=PLAN.shown_settings(),
         code=PLAN.code("report"),
     message:
         "Writing the report"
     shell:
-        "python -m roadmask report {params.results:q} --output {output:q} --log {log:q}"
+        "python -m roadmask report {params.results:q} --output {output:q} --model {input.model:q}"
+        " --predicted {params.predicted:q} {params.labelled:q} {params.files:q}"
+        " {params.settings:q} --log {log:q}"
