@@ -1,0 +1,249 @@
+"""Drawings as SVG: curves, and the map of the split.
+
+They are written by hand, in the page's own colours and fonts: so they follow its dark and
+light scheme, are small, and have the same bytes every time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import shapely
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT = 460, 280
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 40
+DASHES = ("", "6 4", "2 3", "8 3 2 3")
+SERIES_COLOURS = 6
+
+MAP_WIDTH = 1000
+# More shapes than this make a page heavy and a map that nobody can read.
+MOST_SHAPES = 20_000
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve.
+
+    Attributes
+    ----------
+    name
+        What the legend calls it.
+    values
+        One for each place along the axis; None leaves a gap.
+    """
+
+    name: str
+    values: tuple[float | None, ...]
+
+
+def line_chart(
+    title: str,
+    xs: Sequence[float],
+    lines: Sequence[Line],
+    *,
+    x_label: str,
+    marked: float | None = None,
+    marked_label: str = "",
+) -> Markup:
+    """Draw curves over one axis.
+
+    Parameters
+    ----------
+    title
+        What a reader who can't see the picture is told.
+    xs
+        Places along the axis, ascending.
+    lines
+        The curves.
+    x_label
+        Name of the axis.
+    marked, marked_label
+        A place to mark, and what stands beside it.
+    """
+    known = [value for line in lines for value in line.values if value is not None]
+    ticks = nice_ticks(min(known, default=0.0), max(known, default=1.0))
+    x_ticks = [tick for tick in nice_ticks(xs[0], xs[-1]) if xs[0] <= tick <= xs[-1]]
+    x_ticks = [tick for tick in x_ticks if tick == round(tick)] or [xs[0]]
+    low, high = ticks[0], ticks[-1]
+    span = xs[-1] - xs[0]
+
+    def across(x: float) -> float:
+        share = (x - xs[0]) / span if span else 0.5
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    def down(y: float) -> float:
+        return TOP + (high - y) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(title)}">'
+    ]
+    for tick in ticks:
+        y = _number(down(tick))
+        parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y}" class="tick y">{tick_text(tick)}</text>')
+    for tick in x_ticks:
+        x, below = _number(across(tick)), HEIGHT - BOTTOM
+        parts.append(f'<path class="axis" d="M{x} {below}v4"/>')
+        parts.append(f'<text x="{x}" y="{below + 16}" class="tick x">{tick_text(tick)}</text>')
+    parts.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
+    parts.append(
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2:g}" y="{HEIGHT - 6}" class="tick x">'
+        f"{escape(x_label)}</text>"
+    )
+    if marked is not None:
+        place = across(marked)
+        anchor, shift = ("end", -5) if share_of(marked, xs) > 0.5 else ("start", 5)
+        parts.append(f'<path class="mark" d="M{_number(place)} {TOP}V{HEIGHT - BOTTOM}"/>')
+        parts.append(
+            f'<text x="{_number(place + shift)}" y="{HEIGHT - BOTTOM - 8}" class="note" '
+            f'text-anchor="{anchor}">{escape(marked_label)}</text>'
+        )
+    for index, line in enumerate(lines):
+        points = [
+            None if value is None else (across(x), down(value))
+            for x, value in zip(xs, line.values, strict=True)
+        ]
+        parts.append(
+            f'<path class="line s{index % SERIES_COLOURS}" {_dashes(index)}d="{_path(points)}"/>'
+        )
+        parts += [
+            f'<circle class="dot s{index % SERIES_COLOURS}" cx="{_number(x)}" cy="{_number(y)}" '
+            'r="2.2"/>'
+            for x, y in filter(None, points)
+        ]
+    parts.append("</svg>")
+    return Markup("".join(parts))
+
+
+def legend(lines: Sequence[Line]) -> Markup:
+    """Return the key of a chart's curves."""
+    return Markup(
+        '<span class="legend">'
+        + "".join(
+            f'<span><svg viewBox="0 0 28 8" aria-hidden="true"><path class="line '
+            f's{index % SERIES_COLOURS}" {_dashes(index)}d="M1 4H27"/></svg>{escape(line.name)}'
+            "</span>"
+            for index, line in enumerate(lines)
+        )
+        + "</span>"
+    )
+
+
+def _dashes(index: int) -> str:
+    dashes = DASHES[index % len(DASHES)]
+    return f'stroke-dasharray="{dashes}" ' if dashes else ""
+
+
+def share_of(place: float, xs: Sequence[float]) -> float:
+    """Return where a place lies between the first and the last, from 0 to 1."""
+    return (place - xs[0]) / (xs[-1] - xs[0]) if xs[-1] > xs[0] else 0.0
+
+
+def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Return about `count` round numbers, evenly spaced, that enclose a range.
+
+    Parameters
+    ----------
+    low, high
+        The range.
+    count
+        How many there should be, roughly.
+    """
+    if high <= low:
+        slack = abs(low) / 2 or 1.0
+        low, high = low - slack, high + slack
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
+    first = math.floor(low / step + 1e-9)
+    last = math.ceil(high / step - 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def tick_text(value: float) -> str:
+    """Return a tick's label: short, without noise from binary fractions."""
+    if value and abs(value) < 1e-3:
+        mantissa, _, exponent = f"{value:.2e}".partition("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:.6g}"
+
+
+def _path(points: Iterable[tuple[float, float] | None]) -> str:
+    """Join points, and begin anew after a gap."""
+    parts, pen = [], "M"
+    for point in points:
+        if point is None:
+            pen = "M"
+            continue
+        parts.append(f"{pen}{_number(point[0])} {_number(point[1])}")
+        pen = "L"
+    return "".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def split_map(
+    blocks: Mapping[str, Sequence[shapely.Polygon]],
+    left_out: Sequence[shapely.Polygon],
+    scenes: Mapping[str, shapely.Polygon],
+) -> Markup | None:
+    """Draw where the blocks of each split lie.
+
+    Parameters
+    ----------
+    blocks
+        By split, its blocks.
+    left_out
+        The tiles that no split has, which are drawn pale.
+    scenes
+        By name, its outline, in the same coordinates.
+
+    Returns
+    -------
+    Markup or None
+        None where there are more shapes than a page should hold.
+    """
+    shapes = [shape for held in blocks.values() for shape in held]
+    if len(shapes) + len(left_out) + len(scenes) > MOST_SHAPES:
+        return None
+    left, bottom, right, top = shapely.total_bounds([*shapes, *scenes.values()])
+    scale = MAP_WIDTH / (right - left)
+    height = round((top - bottom) * scale)
+
+    def drawn(polygons: Iterable[shapely.Polygon]) -> str:
+        return "".join(_ring(polygon, left, top, scale) for polygon in polygons)
+
+    counts = ", ".join(f"{len(held)} {split}" for split, held in blocks.items())
+    parts = [
+        f'<svg class="map" viewBox="-4 -4 {MAP_WIDTH + 8} {height + 8}" role="img" '
+        f'aria-label="{escape(f"Map of the blocks: {counts}")}">'
+    ]
+    parts += [
+        f'<path class="block {escape(split)}" d="{drawn(held)}"/>' for split, held in blocks.items()
+    ]
+    if left_out:
+        parts.append(f'<path class="left-out" d="{drawn(left_out)}"/>')
+    for name, outline in scenes.items():
+        x, y = outline.centroid.x, outline.centroid.y
+        parts.append(f'<path class="sheet" d="{drawn([outline])}"/>')
+        if len(scenes) <= 50:
+            parts.append(
+                f'<text class="sheet-name" x="{(x - left) * scale:.0f}" '
+                f'y="{(top - y) * scale:.0f}">{escape(name)}</text>'
+            )
+    parts.append("</svg>")
+    return Markup("".join(parts))
+
+
+def _ring(polygon: shapely.Polygon, left: float, top: float, scale: float) -> str:
+    points = [
+        f"{(x - left) * scale:.0f} {(top - y) * scale:.0f}"
+        for x, y in shapely.get_coordinates(polygon.exterior)[:-1]
+    ]
+    return f"M{'L'.join(points)}Z"

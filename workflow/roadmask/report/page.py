@@ -1,0 +1,505 @@
+"""The page: which figures and pictures it holds, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import shapely
+from markupsafe import Markup
+from rasterio.crs import CRS
+from rasterio.windows import Window
+
+from roadmask import __version__
+from roadmask.dataset.lattice import PIXEL_KEY, Ground, crs_key, reprojected
+from roadmask.grid import TileGrid
+from roadmask.report.figures import Line, legend, line_chart, split_map
+from roadmask.report.pictures import (
+    Array,
+    Bands,
+    Picture,
+    as_jpeg,
+    as_png,
+    class_picture,
+    error_picture,
+    overview,
+    probability_picture,
+    read_classes,
+    read_classes_reduced,
+    read_part,
+    read_reduced,
+    shrunk,
+)
+from roadmask.report.reading import Scene, Sources
+from roadmask.style import UNKNOWN
+from roadmask.style import legend as class_legend
+
+SPLITS = ("train", "val", "test")
+# More would make the page heavy, and nobody looks at all of them.
+MOST_OVERVIEWS = 6
+OVERVIEW_SIDE = 760
+TILE_SIDE = 320
+# Pictures of the worst, of the middle and of the best tiles.
+TILES_OF_A_KIND = 2
+# A tile with less road says little: one wrong pixel decides its IoU.
+LEAST_ROAD = 0.01
+# From here on labels have a gap that a person should know of.
+MUCH_UNKNOWN = 0.01
+# As stage predictions has it.
+PIXEL_SIZE_SLACK = 0.05
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A figure at the top of the page."""
+
+    value: str
+    name: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves with what belongs to them."""
+
+    title: str
+    drawing: Markup
+    key: Markup
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A scene as a whole."""
+
+    name: str
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class TilePictures:
+    """One place, shown in several ways."""
+
+    name: str
+    caption: str
+    pictures: tuple[tuple[str, Picture], ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The figures of the prediction against one truth.
+
+    Attributes
+    ----------
+    title
+        Against what.
+    classes
+        By name, its figures.
+    mean_iou, pixel_accuracy, pixels
+        Over all classes.
+    confusion
+        For each class of the truth: its pixels, and how many of them each class got.
+    """
+
+    title: str
+    classes: dict[str, dict[str, float | None]]
+    mean_iou: float | None
+    pixel_accuracy: float | None
+    pixels: int
+    confusion: list[list[int]]
+
+
+def render(sources: Sources, settings: Mapping[str, str]) -> str:
+    """Return the page as HTML.
+
+    Parameters
+    ----------
+    sources
+        What the stages before left.
+    settings
+        Settings of the run by their keys.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "figure": figure,
+        "percent": percent,
+        "count": count,
+        "short": lambda text: text[:12],
+        "setting": setting,
+    }
+    template = environment.get_template("template.html")
+    return template.render(
+        version=__version__,
+        card=sources.card,
+        model_name=sources.paths.model.name,
+        model_sha256=sources.model_sha256,
+        scenes=sources.scenes,
+        metrics=sources.metrics,
+        masks=mask_figures(sources),
+        headlines=list(headlines(sources)),
+        remarks=list(remarks(sources)),
+        overviews=list(overviews(sources)),
+        tiles=list(
+            sample_tiles(sources) if sources.tiles is None else test_tiles(sources, sources.tiles)
+        ),
+        comparisons=list(comparisons(sources)),
+        charts=list(charts(sources)),
+        history=sources.history,
+        best_epoch=best_epoch(sources),
+        selection=sources.selection,
+        dataset=sources.dataset,
+        split_names=SPLITS,
+        map=block_map(sources),
+        legend=class_legend(sources.card.classes),
+        unknown=UNKNOWN,
+        settings=settings,
+        least_road=LEAST_ROAD,
+        in_pixels=all(scene.grid.crs is None for scene in sources.scenes),
+    )
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """Return a figure from 0 to 1 as text."""
+    return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as text."""
+    return NOTHING if share is None else f"{100 * share:.2f} %"
+
+
+def count(number: float) -> str:
+    """Return a whole number with its thousands apart."""
+    return f"{int(number):,}".replace(",", "\u202f")
+
+
+def setting(value: object) -> str:
+    """Return a setting's value as it stands in YAML."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def headlines(sources: Sources) -> Iterator[Headline]:
+    """Yield the figures that stand at the top."""
+    metrics = sources.metrics
+    if metrics is not None:
+        for against, words in (("labels", "the labels"), ("reference", "the reference")):
+            if against not in metrics:
+                continue
+            found = metrics[against]
+            road = main_class(list(found["iou"]))
+            yield Headline(
+                figure(found["iou"][road]),
+                f"{road} IoU against {words}",
+                "prediction, on test ground that training never saw",
+            )
+            yield Headline(
+                figure(found["mean_iou"]),
+                f"mean IoU against {words}",
+                f"over {' and '.join(found['iou']) if len(found['iou']) == 2 else 'all classes'}",
+            )
+        if metrics["masks"]["iou"] is not None:
+            yield Headline(
+                figure(metrics["masks"]["iou"]),
+                "mask IoU against the reference",
+                "labels, on all ground; not known counts as wrong",
+            )
+        yield Headline(
+            percent(metrics["masks"]["unknown_share"]),
+            "of the labels not known",
+            "left out of training and of the figures against labels",
+        )
+    predicted = [scene for scene in sources.scenes if scene.is_predicted]
+    pixels = sum(scene.grid.width * scene.grid.height for scene in predicted)
+    yield Headline(
+        count(len(predicted)),
+        "scenes predicted" if len(predicted) != 1 else "scene predicted",
+        f"{pixels / 1e6:.1f} million pixels",
+    )
+    if sources.dataset is not None:
+        tiles = {split: sources.dataset["splits"][split]["tiles"] for split in SPLITS}
+        yield Headline(
+            count(sum(tiles.values())),
+            "tiles in the data set",
+            ", ".join(f"{count(number)} {split}" for split, number in tiles.items()),
+        )
+
+
+def main_class(names: Sequence[str]) -> str:
+    """Return the class that a reader asks for first: the road, or the first but ``other``."""
+    return "road" if "road" in names else names[1]
+
+
+def remarks(sources: Sources) -> Iterator[str]:
+    """Yield what a person should look at before trusting the figures."""
+    if sources.dataset is not None:
+        yield from sources.dataset["warnings"]
+    if sources.metrics is not None:
+        yield from _remarks_on_metrics(sources.metrics)
+    if sources.selection is not None:
+        yield from _remarks_on_selection(sources.selection)
+    yield from _remarks_on_pixels(sources)
+
+
+def _remarks_on_metrics(metrics: Mapping[str, Any]) -> Iterator[str]:
+    for against in ("labels", "reference"):
+        for note in metrics.get(against, {}).get("notes", ()):
+            yield f"Against {against}: {note}"
+    for name, found in metrics["masks"]["scenes"].items():
+        share = found["unknown_share"]
+        if share is not None and share > MUCH_UNKNOWN:
+            yield f"{name}: {percent(share)} of its label is not known"
+
+
+def _remarks_on_selection(selection: Mapping[str, Any]) -> Iterator[str]:
+    for key, words in (
+        ("mostly_blank", "show one flat colour in more than half of their ground"),
+        ("mostly_saturated", "are at the darkest or brightest value in most of their ground"),
+    ):
+        if selection[key]:
+            yield f"{count(selection[key])} tiles {words}: see selection/"
+    for tile in selection.get("review", {}).get("without_a_tile", ()):
+        yield f"selection.review names {tile}, which no scene has"
+
+
+def _remarks_on_pixels(sources: Sources) -> Iterator[str]:
+    """Yield the scenes that show the network ground of another size than it learned."""
+    trained_on = sources.card.pixel_metres
+    for scene in sources.scenes:
+        if not scene.is_predicted or scene.grid.crs is None or trained_on is None:
+            continue
+        here = scene.grid.ground_sample_distance
+        if abs(here / trained_on - 1) > PIXEL_SIZE_SLACK:
+            yield (
+                f"{scene.name}: its pixels measure {here:.3g} m, those that the network was "
+                f"trained on {trained_on:.3g} m"
+            )
+
+
+def mask_figures(sources: Sources) -> dict[str, dict[str, Any]]:
+    """Return, by scene, what is known of its mask's quality."""
+    return {} if sources.metrics is None else sources.metrics["masks"]["scenes"]
+
+
+def comparisons(sources: Sources) -> Iterator[Comparison]:
+    """Yield the prediction's figures against labels and, where there is one, the reference."""
+    if sources.metrics is None:
+        return
+    for against, title in (
+        ("labels", "Against the labels"),
+        ("reference", "Against the reference"),
+    ):
+        if against not in sources.metrics:
+            continue
+        found = sources.metrics[against]
+        yield Comparison(
+            title=title,
+            classes=found["classes"],
+            mean_iou=found["mean_iou"],
+            pixel_accuracy=found["pixel_accuracy"],
+            pixels=found["pixels"],
+            confusion=found["confusion"],
+        )
+
+
+# --- curves --------------------------------------------------------------------------------
+
+
+def best_epoch(sources: Sources) -> int | None:
+    """Return the epoch whose weights were kept."""
+    return None if sources.history is None else int(sources.card.figures["epoch"])
+
+
+def charts(sources: Sources) -> Iterator[Chart]:
+    """Yield loss, IoU and learning rate over the epochs."""
+    history = sources.history
+    if not history:
+        return
+    ious = [name for name in history[0] if name.startswith("val_iou_")]
+    for title, columns in (
+        ("Loss", {"loss": "training", "val_loss": "validation"}),
+        (
+            "IoU on validation",
+            {"val_mean_iou": "mean"} | {name: name.removeprefix("val_iou_") for name in ious},
+        ),
+        ("Learning rate", {"learning_rate": "learning rate"}),
+    ):
+        lines = [
+            Line(name, tuple(row[column] for row in history)) for column, name in columns.items()
+        ]
+        epochs = [row["epoch"] or 0.0 for row in history]
+        yield Chart(
+            title,
+            line_chart(
+                f"{title} over {len(history)} epochs",
+                epochs,
+                lines,
+                x_label="epoch",
+                marked=best_epoch(sources),
+                marked_label="kept",
+            ),
+            legend(lines),
+        )
+
+
+# --- the split -----------------------------------------------------------------------------
+
+
+def block_map(sources: Sources) -> Markup | None:
+    """Draw the split; None in pixel mode, where pictures lie nowhere."""
+    blocks, tiles = sources.blocks, sources.split_tiles
+    if blocks is None or tiles is None or blocks.crs is None:
+        return None
+    key = crs_key(CRS.from_wkt(blocks.crs.to_wkt()))
+    outlines = {
+        scene.name: reprojected(Ground.of(scene.grid).outline, crs_key(scene.grid.crs), key)
+        for scene in sources.scenes
+        if scene.shares is not None and crs_key(scene.grid.crs) != PIXEL_KEY
+    }
+    return split_map(
+        {split: _polygons(blocks, split) for split in SPLITS}, _polygons(tiles, ""), outlines
+    )
+
+
+def _polygons(layer: Any, split: str) -> list[shapely.Polygon]:  # noqa: ANN401 (a GeoDataFrame)
+    return list(layer.geometry[layer["split"].fillna("") == split])
+
+
+# --- pictures ------------------------------------------------------------------------------
+
+
+def bands_of(sources: Sources) -> Bands:
+    """Return the bands that the network sees."""
+    return Bands(sources.card.bands, sources.card.scale)
+
+
+def overviews(sources: Sources) -> Iterator[Overview]:
+    """Yield pictures of whole scenes: of all, or of some spread over the list."""
+    predicted = [scene for scene in sources.scenes if scene.is_predicted]
+    for scene in spread(predicted, MOST_OVERVIEWS):
+        background = read_reduced(sources.paths.scene(scene.name), bands_of(sources), OVERVIEW_SIDE)
+        shape = background.shape[0], background.shape[1]
+        found = read_classes_reduced(sources.paths.prediction(scene.name), shape)
+        label = (
+            None
+            if scene.shares is None
+            else read_classes_reduced(sources.paths.mask(scene.name), shape)
+        )
+        alt = f"Scene {scene.name} with its prediction"
+        yield Overview(
+            scene.name,
+            as_jpeg(
+                overview(background, found, label),
+                alt if label is None else f"{alt} and the outline of its label",
+            ),
+        )
+
+
+def spread(items: Sequence[Scene], most: int) -> list[Scene]:
+    """Return at most `most` items, the first and the last among them, evenly spread."""
+    if len(items) <= most:
+        return list(items)
+    return [items[index * (len(items) - 1) // (most - 1)] for index in range(most)]
+
+
+def test_tiles(sources: Sources, rows: Sequence[Mapping[str, str]]) -> Iterator[TilePictures]:
+    """Yield the worst, the middle and the best tiles on test ground.
+
+    Parameters
+    ----------
+    sources
+        What the page is made of, with a data set.
+    rows
+        The evaluation's table of tiles.
+    """
+    if sources.dataset is None:
+        return
+    road = main_class(["other", *sources.card.classes])
+    size, overlap = int(sources.dataset["tile_size"]), int(sources.dataset["tile_overlap"])
+    scenes = {scene.name: scene for scene in sources.scenes}
+    for kind, row in chosen_tiles(rows, road):
+        scene = scenes[row["scene"]]
+        step = TileGrid(scene.name, scene.grid, size, overlap).step
+        window = Window(int(row["col"]) * step, int(row["row"]) * step, size, size)
+        iou = figure(float(row[f"iou_{road}"]))
+        yield _pictures_of(sources, scene, window, row["tile"], f"{kind}, {road} IoU {iou}")
+
+
+def chosen_tiles(
+    rows: Sequence[Mapping[str, str]], road: str
+) -> list[tuple[str, Mapping[str, str]]]:
+    """Choose the tiles that are shown, each with what it stands for.
+
+    Parameters
+    ----------
+    rows
+        The evaluation's table.
+    road
+        The class by whose IoU tiles are ordered.
+
+    Returns
+    -------
+    list of tuple
+        The worst, middle and best of the tiles with enough of that class in truth; none
+        twice. All of them, worst first, where there are few.
+    """
+    enough = [
+        row
+        for row in rows
+        if row[f"iou_{road}"] and int(row[f"truth_{road}"]) >= LEAST_ROAD * int(row["pixels"])
+    ]
+    ordered = sorted(enough, key=lambda row: (float(row[f"iou_{road}"]), row["tile"]))
+    few = TILES_OF_A_KIND
+    if len(ordered) < 3 * few:
+        return [("test tile", row) for row in ordered]
+    middle = (len(ordered) - few) // 2
+    return [
+        *(("worst", row) for row in ordered[:few]),
+        *(("middle", row) for row in ordered[middle : middle + few]),
+        *(("best", row) for row in ordered[-few:]),
+    ]
+
+
+def sample_tiles(sources: Sources) -> Iterator[TilePictures]:
+    """Yield the middle of some scenes, where no test ground is known."""
+    predicted = [scene for scene in sources.scenes if scene.is_predicted]
+    for scene in spread(predicted, 3 * TILES_OF_A_KIND):
+        width, height = (min(TILE_SIDE, side) for side in (scene.grid.width, scene.grid.height))
+        left, top = (scene.grid.width - width) // 2, (scene.grid.height - height) // 2
+        window = Window(left, top, width, height)
+        yield _pictures_of(sources, scene, window, scene.name, "its middle")
+
+
+def _pictures_of(
+    sources: Sources, scene: Scene, window: Window, name: str, caption: str
+) -> TilePictures:
+    """Show a window of a scene: the picture, the label where there is one, the prediction."""
+    paths, classes = sources.paths, sources.card.classes
+    picture = read_part(paths.scene(scene.name), bands_of(sources), window)
+    found = read_classes(paths.prediction(scene.name), window)
+    shown = [("picture", as_jpeg(_fitted(picture), f"{name}: picture"))]
+    if scene.shares is not None:
+        label = read_classes(paths.mask(scene.name), window)
+        shown.append(("label", as_png(_fitted(class_picture(label, picture)), f"{name}: label")))
+    shown.append(
+        ("prediction", as_png(_fitted(class_picture(found, picture)), f"{name}: prediction"))
+    )
+    if scene.shares is not None:
+        errors = error_picture(picture, label, found, 1 if len(classes) == 1 else None)
+        shown.append(("errors", as_jpeg(_fitted(errors), f"{name}: where the two differ")))
+    elif len(classes) == 1:
+        probability = probability_picture(read_classes(paths.probability(scene.name), window))
+        shown.append(("probability", as_png(_fitted(probability), f"{name}: probability")))
+    return TilePictures(name, caption, tuple(shown))
+
+
+def _fitted(picture: Array) -> Array:
+    return shrunk(picture, TILE_SIDE, smooth=True)

@@ -1,0 +1,250 @@
+"""What the stages before left, read and put in the report's terms."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pyogrio
+import rasterio
+from pyproj import CRS as ProjectedCRS  # noqa: N811 (rasterio has one of the same name)
+from rasterio.io import DatasetReader
+
+from roadmask.errors import InputError
+from roadmask.files import sha256
+from roadmask.grid import Grid
+from roadmask.model.card import Card, read_card
+
+AGAIN = "Make its stage again"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files that a report is made from.
+
+    Attributes
+    ----------
+    results
+        The results folder, in which a scene's files are found by its name.
+    predicted, labelled
+        Names of the scenes with a prediction, and with a mask.
+    model
+        The ``.keras`` file.
+    history, selection, dataset, evaluation
+        What training left behind; None where a ready model was applied.
+    """
+
+    results: Path
+    predicted: tuple[str, ...]
+    labelled: tuple[str, ...]
+    model: Path
+    history: Path | None
+    selection: Path | None
+    dataset: Path | None
+    evaluation: Path | None
+
+    def scene(self, name: str) -> Path:
+        """Return the picture of a scene."""
+        return self.results / "scenes" / f"{name}.tif"
+
+    def mask(self, name: str) -> Path:
+        """Return the label raster of a scene."""
+        return self.results / "masks" / f"{name}.tif"
+
+    def prediction(self, name: str) -> Path:
+        """Return the class raster of a scene."""
+        return self.results / "predictions" / f"{name}.tif"
+
+    def probability(self, name: str) -> Path:
+        """Return the probability raster of a scene."""
+        return self.results / "predictions" / "probability" / f"{name}.tif"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene and what is known of it.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    grid
+        Its pixels.
+    bands, dtype
+        Of the source.
+    source, georeference
+        The file it was made from, and what told where it lies.
+    shares
+        Of each class and of what is not known in its mask; None without a mask.
+    is_predicted
+        Whether there is a prediction of it.
+    """
+
+    name: str
+    grid: Grid
+    bands: int
+    dtype: str
+    source: str
+    georeference: str
+    shares: dict[str, float] | None
+    is_predicted: bool
+
+    @property
+    def crs_name(self) -> str:
+        """The CRS in words, with its EPSG code where it has one."""
+        if self.grid.crs is None:
+            return "none"
+        crs = ProjectedCRS.from_wkt(self.grid.crs.to_wkt())
+        code = self.grid.crs.to_epsg()
+        return f"EPSG:{code}, {crs.name}" if code else str(crs.name)
+
+    @property
+    def pixel_text(self) -> str:
+        """The size of a pixel, in the CRS's unit and on the ground."""
+        crs = self.grid.crs
+        if crs is None:
+            return "not known"
+        unit = ProjectedCRS.from_wkt(crs.to_wkt()).axis_info[0].unit_name
+        across = self.grid.transform
+        edge = (across.a**2 + across.d**2) ** 0.5
+        metres = " × ".join(f"{side:.3g}" for side in _distinct(self.grid.pixel_metres))
+        return f"{metres} m" if unit == "metre" else f"{metres} m ({edge:.6g} {unit})"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All that the page is made of.
+
+    Attributes
+    ----------
+    paths
+        The files.
+    scenes
+        By name.
+    card
+        Of the model.
+    model_sha256
+        Of its file.
+    history
+        One row an epoch; a figure that training could not tell is None.
+    selection, dataset, metrics
+        The content of the JSON files.
+    tiles
+        The rows of the evaluation's table.
+    blocks, split_tiles
+        The two layers of the split.
+    """
+
+    paths: Paths
+    scenes: tuple[Scene, ...]
+    card: Card
+    model_sha256: str
+    history: tuple[dict[str, float | None], ...] | None
+    selection: dict[str, Any] | None
+    dataset: dict[str, Any] | None
+    metrics: dict[str, Any] | None
+    tiles: tuple[dict[str, str], ...] | None
+    blocks: gpd.GeoDataFrame | None
+    split_tiles: gpd.GeoDataFrame | None
+
+
+def read_sources(paths: Paths) -> Sources:
+    """Read everything but pictures.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or not what its stage writes.
+    """
+    evaluated = paths.evaluation
+    split = None if paths.dataset is None else paths.dataset.with_name("split.gpkg")
+    return Sources(
+        paths=paths,
+        scenes=tuple(_read_scene(paths, name) for name in _all_names(paths)),
+        card=read_card(paths.model),
+        model_sha256=sha256(paths.model),
+        history=None if paths.history is None else tuple(_read_history(paths.history)),
+        selection=None if paths.selection is None else _read_json(paths.selection),
+        dataset=None if paths.dataset is None else _read_json(paths.dataset),
+        metrics=None if evaluated is None else _read_json(evaluated),
+        tiles=None if evaluated is None else tuple(_read_csv(evaluated.with_name("tiles.csv"))),
+        blocks=None if split is None else _read_layer(split, "blocks"),
+        split_tiles=None if split is None else _read_layer(split, "tiles"),
+    )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[DatasetReader]:
+    """Open a raster.
+
+    Raises
+    ------
+    InputError
+        If it can't be read.
+    """
+    try:
+        with rasterio.open(path) as dataset:
+            yield dataset
+    except rasterio.errors.RasterioIOError as error:
+        raise InputError(path, f"it can't be read ({error})", AGAIN) from error
+
+
+def _all_names(paths: Paths) -> list[str]:
+    return sorted({*paths.predicted, *paths.labelled})
+
+
+def _read_scene(paths: Paths, name: str) -> Scene:
+    shares = None
+    if name in paths.labelled:
+        shares = dict(_read_json(paths.mask(name).with_suffix(".json"))["shares"])
+    with opened(paths.scene(name)) as dataset:
+        tags = dataset.tags()
+        return Scene(
+            name=name,
+            grid=Grid.from_dataset(dataset),
+            bands=dataset.count,
+            dtype=dataset.dtypes[0],
+            source=tags.get("ROADMASK_SOURCE", ""),
+            georeference=tags.get("ROADMASK_GEOREFERENCE", ""),
+            shares=shares,
+            is_predicted=name in paths.predicted,
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"it can't be read ({error})", AGAIN) from error
+    return content
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"it can't be read ({error})", AGAIN) from error
+
+
+def _read_history(path: Path) -> Iterator[dict[str, float | None]]:
+    for row in _read_csv(path):
+        yield {name: float(cell) if cell else None for name, cell in row.items()}
+
+
+def _read_layer(path: Path, layer: str) -> gpd.GeoDataFrame:
+    try:
+        return pyogrio.read_dataframe(path, layer=layer)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise InputError(path, f"it can't be read ({error})", AGAIN) from error
+
+
+def _distinct(sides: tuple[float, float]) -> tuple[float, ...]:
+    """Return one side where a pixel is square to a hundredth, else both."""
+    return sides[:1] if abs(sides[0] / sides[1] - 1) < 0.01 else sides
