@@ -47,7 +47,7 @@ class Style:
 
 
 STYLES = {
-    "rows": Style(5, (18, 27), 100, "row house", 0.04, 0.012),
+    "rows": Style(5, (18, 27), 100, "row house", 0.05, 0.015),
     "houses": Style(2, (40, 54), 100, "house", 0.0, 0.0),
     "flats": Style(5, (55, 105), 100, "flats", 0.20, 0.05),
     "works": Style(3, (110, 230), 150, "works", 0.22, 0.04),
@@ -221,9 +221,9 @@ class Blocks:
         yard = {
             "rows": pick(rng, (*GRASS, *GRASS, CONCRETE, SOIL)),
             "houses": pick(rng, GRASS),
-            "flats": pick(rng, (CONCRETE, (140, 136, 128, 140), GRASS[1])),
+            "flats": pick(rng, (CONCRETE, asphalt(rng), GRASS[1])),
             "works": asphalt(rng),
-            "shops": pick(rng, (CONCRETE, (150, 146, 138, 148))),
+            "shops": pick(rng, (CONCRETE, asphalt(rng))),
         }[name]
         green = yard[3] > yard[0] * 1.3
         self.canvas.fill_geometry(ground, yard, rough=ROUGH_GRASS if green else 70)
@@ -358,7 +358,7 @@ class Blocks:
         rng, canvas = self.rng, self.canvas
         ground = lot.place(lot.ground)
         if not lot.green and rng.random() < 0.75:
-            tones = (CONCRETE, (138, 132, 122, 138), GRASS[1], SOIL, asphalt(rng), asphalt(rng))
+            tones = (CONCRETE, GRASS[1], SOIL, asphalt(rng), asphalt(rng), asphalt(rng))
             canvas.fill_geometry(ground, pick(rng, tones), rough=70)
         canvas.stroke(shapely.get_coordinates(ground.exterior), FENCE, 0.5, closed=True)
         free = largest(lot.ground.difference(body.buffer(7)))

@@ -23,9 +23,10 @@ COVERINGS: tuple[tuple[Colour, ...], ...] = (
 """Flat roofs other than asphalt: tar, gravel, silver paint, white paint, colours."""
 SHINGLES: tuple[Colour, ...] = (
     (96, 94, 94, 96),
-    (118, 112, 106, 116),
+    (118, 115, 110, 116),
+    (80, 79, 78, 80),
     (124, 84, 66, 120),
-    (84, 72, 64, 88),
+    (88, 78, 70, 90),
 )
 MACHINES: tuple[Colour, ...] = ((190, 190, 188, 180), (120, 122, 124, 118))
 HATCHES: tuple[Colour, ...] = ((160, 130, 112, 145), (150, 148, 144, 146), (96, 92, 90, 92))
@@ -62,7 +63,7 @@ class Buildings:
             Whether it is large enough for a water tank.
         """
         rng, canvas = self.rng, self.canvas
-        kind = int(rng.choice(6, p=[0.52, 0.12, 0.14, 0.10, 0.06, 0.06]))
+        kind = int(rng.choice(6, p=[0.62, 0.10, 0.12, 0.07, 0.045, 0.045]))
         colour = asphalt(rng) if kind == 0 else pick(rng, COVERINGS[kind - 1])
         parapet = shifted(colour, 38 if colour[1] < 150 else -28)
         for part in polygons_of(outline):

@@ -41,7 +41,7 @@ def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 
 
 def sidewalk(rng: np.random.Generator) -> Colour:
     """Draw the tone of a block's sidewalk, from new concrete to old and dirty."""
-    return shifted(CONCRETE, float(rng.uniform(-30, 12)))
+    return shifted(CONCRETE, float(rng.uniform(-24, 14)))
 
 
 def asphalt(rng: np.random.Generator) -> Colour:
