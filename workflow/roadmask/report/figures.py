@@ -14,7 +14,7 @@ import shapely
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 460, 280
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 22, 40
 DASHES = ("", "6 4", "2 3", "8 3 2 3")
 SERIES_COLOURS = 6
 
@@ -95,12 +95,10 @@ def line_chart(
         f"{escape(x_label)}</text>"
     )
     if marked is not None:
-        place = across(marked)
-        anchor, shift = ("end", -5) if share_of(marked, xs) > 0.5 else ("start", 5)
-        parts.append(f'<path class="mark" d="M{_number(place)} {TOP}V{HEIGHT - BOTTOM}"/>')
+        place = _number(across(marked))
+        parts.append(f'<path class="mark" d="M{place} {TOP}V{HEIGHT - BOTTOM}"/>')
         parts.append(
-            f'<text x="{_number(place + shift)}" y="{HEIGHT - BOTTOM - 8}" class="note" '
-            f'text-anchor="{anchor}">{escape(marked_label)}</text>'
+            f'<text x="{place}" y="{TOP - 6}" class="tick x">{escape(marked_label)}</text>'
         )
     for index, line in enumerate(lines):
         points = [
@@ -138,11 +136,6 @@ def _dashes(index: int) -> str:
     return f'stroke-dasharray="{dashes}" ' if dashes else ""
 
 
-def share_of(place: float, xs: Sequence[float]) -> float:
-    """Return where a place lies between the first and the last, from 0 to 1."""
-    return (place - xs[0]) / (xs[-1] - xs[0]) if xs[-1] > xs[0] else 0.0
-
-
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Return about `count` round numbers, evenly spaced, that enclose a range.
 
@@ -165,10 +158,7 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def tick_text(value: float) -> str:
-    """Return a tick's label: short, without noise from binary fractions."""
-    if value and abs(value) < 1e-3:
-        mantissa, _, exponent = f"{value:.2e}".partition("e")
-        return f"{float(mantissa):g}e{int(exponent)}"
+    """Return a tick's label, without noise from binary fractions."""
     return f"{value:.6g}"
 
 

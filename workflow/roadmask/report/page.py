@@ -96,6 +96,8 @@ class Comparison:
     ----------
     title
         Against what.
+    truth
+        What it is called before a class's name.
     classes
         By name, its figures.
     mean_iou, pixel_accuracy, pixels
@@ -105,6 +107,7 @@ class Comparison:
     """
 
     title: str
+    truth: str
     classes: dict[str, dict[str, float | None]]
     mean_iou: float | None
     pixel_accuracy: float | None
@@ -143,6 +146,7 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         model_name=sources.paths.model.name,
         model_sha256=sources.model_sha256,
         scenes=sources.scenes,
+        facts=common_facts(sources.scenes),
         metrics=sources.metrics,
         masks=mask_figures(sources),
         headlines=list(headlines(sources)),
@@ -185,6 +189,25 @@ def count(number: float) -> str:
 def setting(value: object) -> str:
     """Return a setting's value as it stands in YAML."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What all scenes have in common, and what each has of its own."""
+
+    common: dict[str, str]
+    own: tuple[str, ...]
+
+
+def common_facts(scenes: Sequence[Scene]) -> Facts:
+    """Part the facts that are the same for all scenes from those that need a column."""
+    values = {name: {scene.facts[name] for scene in scenes} for name in scenes[0].facts}
+    if len(scenes) == 1:
+        return Facts({}, tuple(values))
+    return Facts(
+        {name: next(iter(held)) for name, held in values.items() if len(held) == 1},
+        tuple(name for name, held in values.items() if len(held) > 1),
+    )
 
 
 def headlines(sources: Sources) -> Iterator[Headline]:
@@ -302,6 +325,7 @@ def comparisons(sources: Sources) -> Iterator[Comparison]:
         found = sources.metrics[against]
         yield Comparison(
             title=title,
+            truth="labelled" if against == "labels" else "truly",
             classes=found["classes"],
             mean_iou=found["mean_iou"],
             pixel_accuracy=found["pixel_accuracy"],

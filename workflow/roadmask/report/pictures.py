@@ -177,7 +177,7 @@ def overview(background: Array, predicted: Array, label: Array | None) -> Array:
     """Lay a prediction over a picture, translucent, and the label's outline over both."""
     picture = background.copy()
     for value, colour in _colours(predicted):
-        _blend(picture, predicted == value, colour, 0.55)
+        _blend(picture, predicted == value, colour, 0.5)
     if label is not None:
         _blend(picture, outline(label), LABEL_OUTLINE, 1.0)
     return picture

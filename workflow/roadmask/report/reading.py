@@ -96,6 +96,16 @@ class Scene:
     is_predicted: bool
 
     @property
+    def facts(self) -> dict[str, str]:
+        """What scenes often have in common, by its name in the table."""
+        return {
+            "CRS": self.crs_name,
+            "pixel": self.pixel_text,
+            "bands": f"{self.bands} × {self.dtype}",
+            "georeference": self.georeference,
+        }
+
+    @property
     def crs_name(self) -> str:
         """The CRS in words, with its EPSG code where it has one."""
         if self.grid.crs is None:

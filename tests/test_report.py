@@ -1,0 +1,586 @@
+"""Stage report: the page holds the stages' own figures, and nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from rasterio.crs import CRS
+from shapely import box
+
+from roadmask.__main__ import main
+from roadmask.dataset.lattice import crs_key
+from roadmask.files import sha256
+from roadmask.grid import Grid, TileGrid
+from roadmask.model.card import Card, embed_card
+from roadmask.raster import write_cog
+from roadmask.report import command, figures, page, pictures
+from roadmask.selection_summary import summarize
+
+FEET = CRS.from_epsg(2263)
+TILE, HEIGHT, WIDTH = 32, 96, 128
+CARD = Card(
+    architecture="unet",
+    bands=(1, 2, 3),
+    scale=None,
+    classes=("road",),
+    outputs=1,
+    threshold=0.5,
+    input_stride=16,
+    pixel_metres=0.152401,
+    settings={"model.architecture": "unet", "training.flips": True},
+    dataset_sha256="ab" * 32,
+    figures={"epoch": 2, "val_mean_iou": 0.7},
+    versions={"roadmask": "0.1.0", "tensorflow": "2.21.0"},
+)
+
+
+class Page(HTMLParser):
+    """What a test asks of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.cells: list[list[str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.cells.append([])
+        if tag in ("td", "th") and self.cells:
+            self.cells[-1].append("")
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" in self.open or not data.strip():
+            return
+        self.words.append(" ".join(data.split()))
+        if {"td", "th"} & set(self.open):
+            self.cells[-1][-1] += data.strip()
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def headlines(self) -> dict[str, str]:
+        """By name, the figures at the top."""
+        at = self.text
+        found = re.findall(r"<dt>([^<]*)</dt><dd class=\"value\">([^<]*)</dd>", at)
+        return dict(found)
+
+    def rows(self, *start: str) -> list[list[str]]:
+        """The rows of tables that begin with these cells."""
+        return [row for row in self.cells if tuple(row[: len(start)]) == start]
+
+
+@dataclass
+class City:
+    """A results folder, as the stages before leave it."""
+
+    root: Path
+    scenes: tuple[str, ...] = ("east", "west")
+    crs: CRS | None = FEET
+    card: Card = CARD
+    reference: bool = True
+    extra: list[str] = field(default_factory=list)
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    @property
+    def names(self) -> list[str]:
+        return ["other", *self.card.classes]
+
+    def grid(self, index: int) -> Grid:
+        if self.crs is None:
+            return Grid(WIDTH, HEIGHT, Affine.identity(), None)
+        return Grid(WIDTH, HEIGHT, Affine(0.5, 0, 1e6 + 64 * index, 0, -0.5, 2e5), self.crs)
+
+    def write(self) -> City:
+        random = np.random.default_rng(5)
+        model = self.results / "model" / "model.keras"
+        model.parent.mkdir(parents=True)
+        with zipfile.ZipFile(model, "w") as archive:
+            archive.writestr(zipfile.ZipInfo("config.json"), "{}")
+        embed_card(model, self.card)
+        for index, name in enumerate(self.scenes):
+            self.write_scene(name, self.grid(index), random, sha256(model))
+        self.write_history()
+        self.write_selection()
+        self.write_dataset()
+        if self.reference and self.crs is not None:
+            frame = gpd.GeoDataFrame(
+                {"class": ["road"]}, geometry=[box(1e6, 199_970, 1e6 + 128, 199_990)], crs=self.crs
+            )
+            pyogrio.write_dataframe(frame, self.root / "truth.gpkg", layer="roads")
+        return self
+
+    def write_scene(self, name, grid, random, model_sha256):
+        results = self.results
+        image = random.integers(40, 200, (4, *grid.shape), dtype=np.uint8)
+        tags = {"ROADMASK_SOURCE": f"{name}.jp2", "ROADMASK_GEOREFERENCE": "GeoJP2"}
+        write_cog(results / "scenes" / f"{name}.tif", grid, image, tags=tags)
+        mask = np.zeros(grid.shape, np.uint8)
+        mask[20:60] = 1
+        mask[:, 90:110] = len(self.card.classes)
+        predicted = np.where(random.random(grid.shape) < 0.15, 1 - (mask > 0), mask)
+        mask[:4, :4] = 255
+        write_cog(results / "masks" / f"{name}.tif", grid, mask, nodata=255)
+        shares = {label: float((mask == value).mean()) for value, label in enumerate(self.names)}
+        content = {"scene": name, "shares": shares | {"not known": float((mask == 255).mean())}}
+        (results / "masks" / f"{name}.json").write_text(json.dumps(content))
+        tags = {
+            "ROADMASK_SETTINGS": json.dumps({"prediction.threshold": self.card.threshold}),
+            "ROADMASK_MODEL_SHA256": model_sha256,
+        }
+        write_cog(
+            results / "predictions" / f"{name}.tif",
+            grid,
+            predicted.astype(np.uint8),
+            nodata=255,
+            tags=tags,
+        )
+        probability = np.where(predicted > 0, 200, 30).astype(np.uint8)
+        write_cog(results / "predictions" / "probability" / f"{name}.tif", grid, probability)
+
+    def write_history(self):
+        columns = ["epoch", "loss", "val_loss", "val_mean_iou"]
+        columns += [f"val_iou_{name}" for name in self.names] + ["learning_rate"]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        for epoch in (1, 2, 3):
+            figures_ = [0.1 * epoch for _ in self.names]
+            writer.writerow([epoch, 1.5 / epoch, "", 0.3 * epoch, *figures_, 1e-3 / epoch])
+        (self.results / "model" / "history.csv").write_text(text.getvalue())
+
+    def write_selection(self):
+        reason = "road_share 0.97 > selection.max_road_share 0.95"
+        row = {"verdict": "keep", "scope": "all", "reason": ""}
+        dropped = {"verdict": "drop", "scope": "train", "reason": reason}
+        shares = {"blank_share": "0.9", "saturated_share": "0"}
+        summary = summarize({name: [row | shares, dropped | shares] for name in self.scenes})
+        path = self.results / "selection" / "summary.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(summary))
+
+    def write_dataset(self):
+        folder = self.results / "dataset"
+        folder.mkdir()
+        splits = {
+            split: {
+                "tiles": number,
+                "blocks": number - 1,
+                "pixels": dict.fromkeys(self.names, 1000 * number) | {"unknown": 500},
+            }
+            for split, number in (("train", 9), ("val", 3), ("test", 2))
+        }
+        content = {
+            "bands": list(self.card.bands),
+            "scale": None,
+            "tile_size": TILE,
+            "tile_overlap": 0,
+            "classes": self.names,
+            "split": {"train": 0.7, "val": 0.15, "test": 0.15, "block": "16 ft", "seed": 1},
+            "splits": splits,
+            "left_out": {"selection": 4},
+            "warnings": ["val has no pixel of class <canal>"],
+        }
+        (folder / "dataset.json").write_text(json.dumps(content))
+        blocks, tiles = [], []
+        for index, name in enumerate(self.scenes):
+            grid = self.grid(index)
+            if self.crs is None:
+                corners = (0.0, 0.0, float(WIDTH), float(HEIGHT))
+                blocks.append(
+                    {
+                        "split": "test" if index else "train",
+                        "scene": name,
+                        "geometry": box(*corners),
+                    }
+                )
+            for tile in TileGrid(name, grid, TILE):
+                shape = box(*grid.window(tile.x, tile.y, TILE, TILE).bounds)
+                split = "test" if tile.column < 2 else "train"
+                tiles.append({"tile": tile.name, "split": split, "geometry": shape})
+                if self.crs is not None:
+                    corners = dict(
+                        zip(("left", "bottom", "right", "top"), shape.bounds, strict=True)
+                    )
+                    blocks.append(
+                        {"split": split, "crs": crs_key(self.crs), "geometry": shape} | corners
+                    )
+        tiles[5]["split"] = ""
+        for layer, rows in (("blocks", blocks), ("tiles", tiles)):
+            frame = gpd.GeoDataFrame(rows, geometry="geometry", crs=self.crs)
+            pyogrio.write_dataframe(
+                frame, folder / "split.gpkg", layer=layer, append=layer == "tiles"
+            )
+
+    def evaluate(self) -> City:
+        results = self.results
+        reference = self.root / "truth.gpkg"
+        arguments = [
+            "evaluation",
+            *("--predictions", *(str(results / f"predictions/{x}.tif") for x in self.scenes)),
+            *("--masks", *(str(results / f"masks/{x}.tif") for x in self.scenes)),
+            *("--dataset", str(results / "dataset/dataset.json")),
+            *("--split", str(results / "dataset/split.gpkg")),
+            *("--output", str(results / "evaluation/metrics.json")),
+            *(("--reference.path", str(reference)) if reference.exists() else ()),
+        ]
+        assert main(arguments) == 0
+        return self
+
+    def arguments(self, *, trained: bool = True) -> list[str]:
+        results = self.results
+        given = [
+            *("report", "--results", str(results), "--output", str(self.output)),
+            *("--predicted", *self.scenes, "--model", str(results / "model/model.keras")),
+        ]
+        if trained:
+            given += ["--labelled", *self.scenes]
+            given += ["--history", str(results / "model/history.csv")]
+            given += ["--selection", str(results / "selection/summary.json")]
+            given += ["--dataset", str(results / "dataset/dataset.json")]
+            given += ["--evaluation", str(results / "evaluation/metrics.json")]
+        return [*given, *self.extra]
+
+    @property
+    def output(self) -> Path:
+        return self.results / "report" / "index.html"
+
+    def page(self, *, trained: bool = True) -> Page:
+        assert main(self.arguments(trained=trained)) == 0
+        return Page(self.output.read_text(encoding="utf-8"))
+
+    def metrics(self) -> dict:
+        return json.loads((self.results / "evaluation" / "metrics.json").read_text())
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> City:
+    return City(tmp_path).write().evaluate()
+
+
+# --- the whole page ----------------------------------------------------------------------
+
+
+def check_self_contained(found: Page) -> None:
+    for tag, attributes in found.tags:
+        assert tag not in ("script", "link", "iframe", "object", "embed", "base", "use", "image")
+        for name, value in attributes.items():
+            if name in ("src", "srcset", "data", "poster", "xlink:href"):
+                assert value is not None
+                assert value.startswith("data:image/")
+            if name == "href":
+                assert value is not None
+                assert value.startswith("#")
+            assert not name.startswith("on")
+    assert "url(" not in found.text
+    assert "@import" not in found.text
+    assert "http://" not in found.text.replace("http-equiv", "")
+    assert "https://" not in found.text
+    assert found.open == []
+    anchors = {attributes["href"] for attributes in found.all("a")}
+    assert anchors <= {f"#{attributes.get('id')}" for _, attributes in found.tags}
+
+
+def check_accessible(found: Page) -> None:
+    assert found.all("html")[0]["lang"] == "en"
+    assert len(found.all("h1")) == 1
+    levels = [int(tag[1]) for tag, _ in found.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert all(image["alt"] for image in found.all("img"))
+    assert all("scope" in header for header in found.all("th"))
+    for drawing in found.all("svg"):
+        assert drawing.get("aria-label") or drawing.get("aria-hidden") == "true"
+
+
+def check_pictures(found: Page) -> None:
+    assert found.all("img")
+    for image in found.all("img"):
+        source = image["src"]
+        assert source is not None
+        data = base64.b64decode(source.partition("base64,")[2])
+        with Image.open(io.BytesIO(data)) as opened:
+            opened.load()
+            assert opened.size == (int(image["width"] or 0), int(image["height"] or 0))
+
+
+def test_nothing_comes_from_outside(city):
+    found = city.page()
+    check_self_contained(found)
+    check_accessible(found)
+    check_pictures(found)
+    assert city.output.stat().st_size < 5e6
+    assert str(city.root) not in found.text
+
+
+def test_the_figures_are_those_of_the_stages(city):
+    found, metrics = city.page(), city.metrics()
+    top = found.headlines()
+    for against, words in (("labels", "the labels"), ("reference", "the reference")):
+        held = metrics[against]
+        assert top[f"road IoU against {words}"] == f"{held['iou']['road']:.3f}"
+        assert top[f"mean IoU against {words}"] == f"{held['mean_iou']:.3f}"
+        for name, figures_ in held["classes"].items():
+            row = [name, *(f"{figures_[key]:.4f}" for key in page_order())]
+            assert row in found.cells
+    assert top["mask IoU against the reference"] == f"{metrics['masks']['iou']:.3f}"
+    assert top["of the labels not known"] == f"{100 * metrics['masks']['unknown_share']:.2f} %"
+    assert top["tiles in the data set"] == "14"
+    confusion = metrics["labels"]["confusion"]
+    [row] = found.rows("labelled road")
+    for cell, number in zip(row[1:], confusion[1], strict=True):
+        share = number / sum(confusion[1])
+        assert cell == f"{number:,}".replace(",", "\u202f") + f"{100 * share:.2f} %"
+
+
+def page_order() -> tuple[str, ...]:
+    return "iou", "dice", "precision", "recall", "relaxed_f1"
+
+
+def test_what_was_made_is_told(city):
+    found = city.page()
+    [row] = found.rows("east")
+    assert row[1] == "east.jp2"
+    text = " ".join(found.words)
+    assert "EPSG:2263, NAD83 / New York Long Island (ftUS)" in text
+    assert "0.152 m (0.5 US survey foot)" in text
+    assert found.rows("drop in training") == [["drop in training", "2"]]
+    assert found.rows("road_share > selection.max_road_share 0.95")[0][1] == "2"
+    assert found.rows("train") == [["train", "9", "8", "50.00 %", "50.00 %", "2.70 %"]]
+    assert "val has no pixel of class <canal>" in text  # and is no tag
+    assert "4 tiles show one flat colour" in text
+    maps = [drawing for drawing in found.all("svg") if drawing.get("class") == "map"]
+    assert maps[0]["aria-label"] == "Map of the blocks: 12 train, 0 val, 12 test"
+
+
+def test_the_same_results_give_the_same_bytes_wherever_they_lie(city, tmp_path):
+    city.page()
+    other = City(tmp_path / "elsewhere").write().evaluate()
+    other.page()
+    assert city.output.read_bytes() == other.output.read_bytes()
+
+
+def test_a_ready_model_has_neither_labels_nor_training(city):
+    found = city.page(trained=False)
+    check_self_contained(found)
+    check_accessible(found)
+    check_pictures(found)
+    text = " ".join(found.words)
+    assert "A ready network was applied" in text
+    assert found.headlines() == {"scenes predicted": "2"}
+    for word in ("Training", "Evaluation", "Data set", "Confusion"):
+        assert word not in found.words
+    captions = [words for words in found.words if words in ("picture", "prediction", "probability")]
+    assert captions == ["picture", "prediction", "probability"] * 2
+
+
+def test_without_a_reference_nothing_is_said_of_one(tmp_path):
+    found = City(tmp_path, reference=False).write().evaluate().page()
+    check_self_contained(found)
+    assert "road IoU against the labels" in found.headlines()
+    assert not any("reference" in name for name in found.headlines())
+    assert "Against the reference" not in found.words
+
+
+def test_pictures_that_lie_nowhere(tmp_path):
+    card = replace(CARD, pixel_metres=None)
+    found = City(tmp_path, crs=None, card=card).write().evaluate().page()
+    check_self_contained(found)
+    check_accessible(found)
+    assert not [drawing for drawing in found.all("svg") if drawing.get("class") == "map"]
+    assert any("a whole picture belongs to one split" in words for words in found.words)
+
+
+def test_more_than_one_class(tmp_path):
+    card = replace(
+        CARD,
+        classes=("road", "water", "rail"),
+        outputs=4,
+        threshold=None,
+        scale=((0.0, 250.0),) * 3,
+    )
+    made = City(tmp_path, card=card, reference=False).write().evaluate()
+    found, metrics = made.page(), made.metrics()
+    check_self_contained(found)
+    assert (
+        found.headlines()["mean IoU against the labels"] == f"{metrics['labels']['mean_iou']:.3f}"
+    )
+    assert found.rows("water")[0][1:] == ["–"] * 5  # the masks hold none
+    assert "Against labels: No pixel of the truth is water: its figures are null" in found.words
+    assert "wrong class" in found.text
+
+
+def test_a_scene_of_other_pixels_than_those_trained_on_is_named(tmp_path):
+    card = replace(CARD, pixel_metres=0.3)
+    made = City(tmp_path, card=card).write()
+    text = " ".join(made.page(trained=False).words)
+    assert "east: its pixels measure 0.152 m, those that the network was trained on 0.3 m" in text
+
+
+def test_a_missing_file_is_named(city, capsys):
+    (city.results / "dataset" / "split.gpkg").unlink()
+    assert main(city.arguments()) == 1
+    assert "split.gpkg: it can't be read" in capsys.readouterr().err
+    assert not city.output.exists()
+
+
+def test_settings_are_shown_without_the_folders_of_their_maker(city):
+    city.extra = ["--setting", "imagery.paths=/home/ada/a.jp2,/mnt/b*.jp2"]
+    city.extra += ["--setting", "street_lines.where=A = '/1'", "--setting", "results=/tmp/out/"]
+    found = city.page()
+    assert found.rows("imagery.paths") == [["imagery.paths", "a.jp2, b*.jp2"]]
+    assert found.rows("street_lines.where") == [["street_lines.where", "A = '/1'"]]
+    assert found.rows("results") == [["results", "out"]]
+    assert "ada" not in found.text
+
+
+def test_a_setting_without_a_value_is_refused():
+    with pytest.raises(command.SettingError, match="has no ="):
+        command.parse_settings(["tiles.size"])
+
+
+def test_the_stage_needs_no_tensorflow(repository):
+    code = "import sys, roadmask.report; sys.exit('tensorflow' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(repository / "workflow")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+# --- its parts ---------------------------------------------------------------------------
+
+
+def rows_with(*ious: float | None) -> list[dict[str, str]]:
+    return [
+        {
+            "tile": f"t{index}",
+            "iou_road": "" if iou is None else str(iou),
+            "truth_road": "50",
+            "pixels": "1000",
+        }
+        for index, iou in enumerate(ious)
+    ]
+
+
+def test_the_worst_the_middle_and_the_best_tiles_are_shown():
+    rows = rows_with(0.5, 0.9, None, 0.1, 0.8, 0.3, 0.7, 0.2, 0.6, 0.4)
+    rows.append(rows_with(0.0)[0] | {"tile": "little", "truth_road": "9"})
+    chosen = [(kind, row["iou_road"]) for kind, row in page.chosen_tiles(rows, "road")]
+    assert chosen == [
+        *(("worst", "0.1"), ("worst", "0.2")),
+        *(("middle", "0.4"), ("middle", "0.5")),
+        *(("best", "0.8"), ("best", "0.9")),
+    ]
+
+
+@given(st.lists(st.floats(0, 1), max_size=30))
+def test_no_tile_is_shown_twice(ious):
+    chosen = [row["tile"] for _, row in page.chosen_tiles(rows_with(*ious), "road")]
+    assert len(chosen) == len(set(chosen)) == min(len(ious), 6)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-9, 1e6))
+def test_ticks_enclose_the_values_in_even_steps(low, span):
+    ticks = figures.nice_ticks(low, low + span)
+    slack = 1e-6 * max(abs(low), span, 1e-9)
+    assert ticks[0] <= low + slack
+    assert ticks[-1] >= low + span - slack
+    assert 2 <= len(ticks) <= 13
+    steps = np.diff(ticks)
+    assert np.allclose(steps, steps[0], atol=1e-9 * max(1, abs(low)))
+
+
+def test_ticks_of_a_single_value_have_room():
+    assert figures.nice_ticks(0.0, 0.0) == [-1.0, -0.5, 0.0, 0.5, 1.0]
+
+
+def test_a_chart_leaves_a_gap_where_nothing_is_known():
+    line = figures.Line("a & b", (1.0, None, 2.0, 3.0))
+    drawing = figures.line_chart("t", [1, 2, 3, 4], [line], x_label="epoch")
+    [path] = re.findall(r'class="line s0" d="([^"]*)"', drawing)
+    assert path.count("M") == 2
+    assert path.count("L") == 1
+    assert "a &amp; b" in figures.legend([line])
+
+
+def test_too_many_blocks_are_not_drawn(monkeypatch):
+    monkeypatch.setattr(figures, "MOST_SHAPES", 2)
+    blocks = {"train": [box(0, 0, 1, 1), box(1, 0, 2, 1)]}
+    assert figures.split_map(blocks, [], {}) is not None
+    assert figures.split_map(blocks, [box(0, 0, 1, 1)], {}) is None
+
+
+def test_north_is_up_on_the_map():
+    drawing = figures.split_map({"train": [box(0, 9, 10, 10)], "test": [box(0, 0, 10, 1)]}, [], {})
+    rings = dict(re.findall(r'class="block (\w+)" d="M[\d ]+L[\d ]+L\d+ (\d+)', drawing or ""))
+    assert int(rings["train"]) < int(rings["test"])
+
+
+def test_an_outline_is_inside_its_class_and_not_along_the_picture():
+    classes = np.zeros((6, 6), np.uint8)
+    classes[:4, :4] = 1
+    found = pictures.outline(classes)
+    assert found.sum() == 7
+    assert found[3, :4].all()
+    assert found[:4, 3].all()
+
+
+def test_errors_have_their_colours():
+    background = np.full((1, 5, 3), 100, np.uint8)
+    label = np.array([[0, 1, 1, 0, 255]], np.uint8)
+    predicted = np.array([[0, 1, 0, 1, 1]], np.uint8)
+    shown = pictures.error_picture(background, label, predicted, 1)[0].astype(int)
+    assert np.ptp(shown[0]) == 0  # nothing to show: grey
+    assert shown[1][0] > shown[1][2]  # right: the road's warm colour
+    assert tuple(shown[2]) == pictures.MISSED
+    assert tuple(shown[3]) == pictures.FALSE_ALARM
+    assert np.ptp(shown[4]) == 0  # not known
+
+
+def test_a_scene_is_shown_as_the_network_sees_it(tmp_path):
+    grid = Grid(40, 20, Affine(0.5, 0, 1e6, 0, -0.5, 2e5), FEET)
+    values = np.stack([np.full((20, 40), value, np.uint16) for value in (1000, 2000, 3000, 9)])
+    write_cog(tmp_path / "a.tif", grid, values)
+    bands = pictures.Bands((3, 2, 1, 4), ((0.0, 3000.0),) * 4)
+    shown = pictures.read_reduced(tmp_path / "a.tif", bands, 20)
+    assert shown.shape == (10, 20, 3)
+    assert (shown == (255, 170, 85)).all()
+    single = pictures.read_reduced(tmp_path / "a.tif", pictures.Bands((2,), ((0.0, 4000.0),)), 99)
+    assert single.shape == (20, 40, 3)
+    assert (single == 128).all()
+
+
+def test_some_of_many_scenes_are_shown():
+    scenes = [object() for _ in range(1900)]
+    shown = page.spread(scenes, 6)
+    assert [scenes.index(scene) for scene in shown] == [0, 379, 759, 1139, 1519, 1899]
+    assert page.spread(scenes[:3], 6) == scenes[:3]
