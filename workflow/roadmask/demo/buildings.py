@@ -6,12 +6,20 @@ import math
 
 import numpy as np
 import shapely
-from shapely import Point, Polygon
+from shapely import LineString, Point, Polygon, affinity
 from shapely.geometry.base import BaseGeometry
 
 from roadmask.demo.canvas import Canvas
 from roadmask.demo.colours import Colour, asphalt, pick, scaled, shifted
-from roadmask.demo.shapes import Vector, box_at, long_direction, polygons_of, ring_at, turned
+from roadmask.demo.shapes import (
+    Vector,
+    box_at,
+    lines_of,
+    long_direction,
+    polygons_of,
+    ring_at,
+    turned,
+)
 
 COVERINGS: tuple[tuple[Colour, ...], ...] = (
     ((56, 56, 57, 54), (66, 65, 64, 64)),
@@ -71,8 +79,23 @@ class Buildings:
             if not canvas.sees(points):
                 continue
             canvas.fill_geometry(part, colour, height=height, rough=int(rng.integers(40, 95)))
-            canvas.stroke(points, parapet, 0.5 if rng.random() < 0.6 else 1.0, closed=True)
+            self._seams(part, colour)
+            canvas.stroke(points, parapet, 1.0 if rng.random() < 0.6 else 1.5, closed=True)
             self._clutter(part, height, colour, ornate=ornate)
+
+    def _seams(self, roof: Polygon, colour: Colour) -> None:
+        """Draw the seams of the covering, which is laid in strips."""
+        rng = self.rng
+        angle = long_direction(roof) + (0.0 if rng.random() < 0.5 else math.pi / 2)
+        middle = roof.centroid
+        local = turned(roof, -angle, middle)
+        west, south, east, north = local.bounds
+        tone = scaled(colour, float(rng.choice([0.86, 1.12])))
+        width = rng.uniform(5.0, 9.0)
+        for y in np.arange(south + width, north, width):
+            for seam in lines_of(local.intersection(LineString([(west, y), (east, y)]))):
+                back = affinity.rotate(seam, angle, origin=middle, use_radians=True)
+                self.canvas.stroke(shapely.get_coordinates(back), tone, 0.5)
 
     def _clutter(self, roof: Polygon, height: float, colour: Colour, *, ornate: bool) -> None:
         """Put patches, machines, hatches, skylights, tanks and seams on a roof."""
@@ -84,7 +107,7 @@ class Buildings:
         along = np.array([math.cos(angle), math.sin(angle)])
         west, south, east, north = core.bounds
         shapely.prepare(core)
-        count = min(60, int(rng.poisson(roof.area / (650 if ornate else 420))) + 1)
+        count = min(60, int(rng.poisson(roof.area / (480 if ornate else 330))) + 1)
         for _ in range(count):
             spot = rng.uniform((west, south), (east, north))
             if core.contains(Point(spot)):

@@ -224,7 +224,7 @@ class Canvas:
         rows, columns = self.shape
         blotches = _noise(rng, self.shape, (2, 7, 30, 150), (0.5, 0.22, 0.25, 0.45))
         worn = np.clip(
-            0.72 + 0.5 * _noise(rng, self.shape, (3, 24), (0.5, 0.5)), 0.25, 0.95
+            0.85 + 0.3 * _noise(rng, self.shape, (3, 24), (0.5, 0.5)), 0.45, 0.98
         ).astype(np.float32)
         wear = cv2.GaussianBlur(self.wear, (0, 0), 1.0)
         paints = np.array(
@@ -235,7 +235,7 @@ class Canvas:
             ],
             np.float32,
         )
-        shade = np.array([0.36, 0.40, 0.46, 0.33], np.float32)
+        shade = np.array([0.46, 0.50, 0.56, 0.44], np.float32)
         edge = round(BORDER / PIXEL)
         picture = np.empty((4, rows - 2 * edge, columns - 2 * edge), np.uint8)
         for top in range(edge, rows - edge, STRIP):
@@ -244,7 +244,7 @@ class Canvas:
             first, last = top - 4, bottom + 4
             cut = np.s_[first:last]
             values = self.pixels[cut].astype(np.float32)
-            gain = 1 + blotches[cut] * self.rough[cut] * np.float32(0.085 / 64)
+            gain = 1 + blotches[cut] * self.rough[cut] * np.float32(0.065 / 64)
             slabs = _slabs(first, last, columns, turn) & joints[cut]
             gain[slabs] *= np.float32(0.9)
             here = painted[cut]

@@ -15,7 +15,7 @@ GRASS: Final[tuple[Colour, ...]] = (
     (92, 108, 68, 180),
 )
 SOIL: Final[Colour] = (138, 122, 100, 146)
-CONCRETE: Final[Colour] = (166, 162, 153, 160)
+CONCRETE: Final[Colour] = (174, 170, 161, 168)
 
 
 def clipped(red: float, green: float, blue: float, near: float) -> Colour:
@@ -41,17 +41,17 @@ def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 
 
 def sidewalk(rng: np.random.Generator) -> Colour:
     """Draw the tone of a block's sidewalk, from new concrete to old and dirty."""
-    return shifted(CONCRETE, float(rng.uniform(-24, 14)))
+    return shifted(CONCRETE, float(rng.uniform(-12, 10)))
 
 
 def asphalt(rng: np.random.Generator) -> Colour:
-    """Draw the tone of a paved surface: old, new, in between, or concrete.
+    """Draw the tone of a paved surface: a few years old, new, or concrete.
 
     Roads, parking lots, playgrounds and tarred roofs all draw from here, so that the tone
     alone tells nothing.
     """
-    kind = int(rng.choice(4, p=[0.38, 0.24, 0.28, 0.10]))
-    low, high = ((108, 138), (56, 84), (84, 110), (136, 152))[kind]
+    kind = int(rng.choice(3, p=[0.72, 0.16, 0.12]))
+    low, high = ((92, 112), (70, 82), (122, 138))[kind]
     base = rng.uniform(low, high)
-    warm = rng.uniform(0.0, 6.0) + (6.0 if kind == 3 else 0.0)
-    return clipped(base + warm * 0.4, base, base - warm, base * rng.uniform(0.9, 1.04))
+    warm = rng.uniform(0.0, 4.0) + (6.0 if kind == 2 else 0.0)
+    return clipped(base + warm * 0.4, base, base - warm, base * rng.uniform(0.94, 1.02))

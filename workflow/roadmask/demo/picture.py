@@ -56,7 +56,7 @@ def render(network: Network, pavement: Pavement, seed: int) -> npt.NDArray[np.ui
     rng = np.random.default_rng([seed, 4])
     # In the northern hemisphere shadows fall to the north of west and east.
     canvas = Canvas(
-        sun=math.radians(rng.uniform(50, 130)), elevation=math.radians(rng.uniform(48, 57))
+        sun=math.radians(rng.uniform(50, 130)), elevation=math.radians(rng.uniform(54, 61))
     )
     canvas.pixels[:] = CONCRETE
     trees = Trees(canvas, rng)
@@ -148,7 +148,7 @@ def _surface(
         if road.kind == "alley":
             continue
         # A street is not resurfaced as a whole.
-        lengths = np.cumsum([0.0, *rng.uniform(250, 800, size=16)])
+        lengths = np.cumsum([0.0, *rng.uniform(500, 1500, size=10)])
         for start, end in itertools.pairwise(lengths):
             if start >= road.line.length:
                 break

@@ -96,13 +96,13 @@ def wear_roads(canvas: Canvas, rng: np.random.Generator, parts: list[Stretch]) -
         for offset in lanes:
             track = line.offset_curve(offset)
             if not track.is_empty and track.geom_type == "LineString":
-                canvas.stain(shapely.get_coordinates(track), int(rng.integers(119, 126)), 4.0)
-        for _ in range(rng.poisson(line.length / 60)):
+                canvas.stain(shapely.get_coordinates(track), int(rng.integers(112, 120)), 4.5)
+        for _ in range(rng.poisson(line.length / 90)):
             middle, along = frame_at(line, rng.uniform(0, line.length))
             side = left_of(along)
             spot = middle + side * rng.uniform(-0.42, 0.42) * road.width
             size = rng.uniform(4, 22), rng.uniform(3, 7)
-            canvas.stain(box_at(spot, along, *size), int(rng.choice([102, 108, 114, 142, 150])))
+            canvas.stain(box_at(spot, along, *size), int(rng.choice([112, 116, 120, 137, 141])))
         for _ in range(rng.poisson(line.length / 50)):
             middle, along = frame_at(line, rng.uniform(0, line.length))
             side = left_of(along)
@@ -147,12 +147,14 @@ def mark_stretch(canvas: Canvas, rng: np.random.Generator, part: Stretch) -> Non
             _dashes(canvas, line, side * (inner + (half - 8 - inner) / 2))
             _solid(canvas, line, side * (half - 8), WHITE)
     elif road.kind in ("avenue", "diagonal"):
-        _mark_avenue(canvas, line, half, one_way=road.one_way, parking=rng.random() < 0.5)
-    elif not road.one_way:
-        _double(canvas, line)
-    elif rng.random() < 0.75:
-        _solid(canvas, line, half - 8, WHITE)
-        _solid(canvas, line, 8 - half, WHITE)
+        _mark_avenue(canvas, line, half, one_way=road.one_way, parking=rng.random() < 0.8)
+    elif road.kind in ("street", "shore"):
+        if road.one_way:
+            _dashes(canvas, line, 0.0)
+        else:
+            _double(canvas, line)
+        for side in (-1, 1):
+            _solid(canvas, line, side * (half - 8), WHITE)
 
 
 def _mark_avenue(
@@ -237,7 +239,7 @@ def park_cars(
         if road.kind not in ("street", "avenue", "diagonal", "shore"):
             continue
         for side in (-1, 1):
-            share = rng.uniform(0.25, 0.8)
+            share = rng.uniform(0.15, 0.6)
             for place in np.arange(10.0, line.length - 10, 21.0):
                 if rng.random() > share:
                     continue
