@@ -148,6 +148,7 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         scenes=sources.scenes,
         facts=common_facts(sources.scenes),
         metrics=sources.metrics,
+        has_reference="reference" in (sources.metrics or {}),
         masks=mask_figures(sources),
         headlines=list(headlines(sources)),
         remarks=list(remarks(sources)),
@@ -188,6 +189,8 @@ def count(number: float) -> str:
 
 def setting(value: object) -> str:
     """Return a setting's value as it stands in YAML."""
+    if isinstance(value, float):
+        return f"{value:g}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
