@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from working_folder import REPOSITORY, Folder, own_data
+from working_folder import REPOSITORY, Folder, own_data, pictures
 
 
 def copy_code(target: Path) -> Path:
@@ -51,14 +51,16 @@ def make_done(
 ) -> Callable[[str], Folder]:
     """Return a function that gives a folder in which all is done by one way of labelling.
 
-    ``demo`` gives the demo city. Each is made once.
+    ``demo`` gives the demo city, ``pictures`` ready masks and no layers. Each is made once.
     """
     made: dict[str, Folder] = {}
 
     def make(method: str) -> Folder:
         if method not in made:
             folder = Folder(tmp_path_factory.mktemp(method), frozen_snakefile)
-            if method != "demo":
+            if method == "pictures":
+                folder.write_config(pictures(folder.path))
+            elif method != "demo":
                 folder.write_config(own_data(folder.path, method=method))
             folder.pretend_done()
             made[method] = folder

@@ -78,7 +78,7 @@ def test_a_job_sees_the_package_and_no_foreign_data(tmp_path: Path) -> None:
 def test_a_job_runs_snakemakes_own_python() -> None:
     prefix = job_prefix(Path("workflow"), own_python=True).format()
     done = subprocess.run(
-        ["bash", "-c", f"{prefix}command -v python"],
+        ["bash", "-c", f"{prefix}python -c 'import sys; print(sys.executable)'"],
         env={"PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,

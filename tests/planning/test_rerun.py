@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import typing
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,12 @@ from working_folder import REPOSITORY, Folder
 
 from planning import reruns
 from planning.reruns import STEPS, step_of
-from planning.settings import Settings, leaves
+from planning.settings import Model, Settings, leaves
 
 # For every leaf: the way of labelling under which it counts, and another value.
-REGIONS, POLYGONS, RASTER, BUFFER, DEMO = "regions", "polygons", "raster", "buffer", "demo"
+REGIONS, POLYGONS, RASTER, BUFFER = "regions", "polygons", "raster", "buffer"
+DEMO, PICTURES = "demo", "pictures"
+ARCHITECTURES = typing.get_args(Model.model_fields["architecture"].annotation)
 CHANGES: dict[str, tuple[str, Any]] = {
     "dataset": (REGIONS, "renamed"),
     "results": (REGIONS, "elsewhere"),
@@ -31,7 +34,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "imagery.scale": (REGIONS, [0, 3000]),
     "imagery.crs": (REGIONS, "EPSG:2263"),
     "imagery.nodata": (REGIONS, 0),
-    "imagery.georeference": (RASTER, "pixel"),
+    "imagery.georeference": (PICTURES, "pixel"),
     "street_lines.path": (REGIONS, "centers.shp"),
     "street_lines.layer": (REGIONS, "other"),
     "street_lines.where": (REGIONS, "A = 1"),
@@ -53,7 +56,8 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "labels.islands.where": (REGIONS, "A = 1"),
     "labels.reference.path": (REGIONS, "area.shp"),
     "labels.reference.layer": (REGIONS, "other"),
-    "labels.reference.where": (REGIONS, "A = 1"),
+    # Braces are no wildcards here.
+    "labels.reference.where": (REGIONS, "A = '{b}'"),
     "labels.raster.path": (RASTER, "imagery/{scene}.jp2"),
     "labels.threshold": (RASTER, 12),
     "labels.max_road_width": (REGIONS, "40 m"),
@@ -70,7 +74,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "split.test": (REGIONS, {"test": 0.2, "train": 0.65}),
     "split.block": (REGIONS, "512 ft"),
     "split.seed": (REGIONS, 2),
-    "model.architecture": (REGIONS, None),
+    "model.architecture": (REGIONS, ARCHITECTURES[-1]),
     "training.epochs": (REGIONS, 3),
     "training.batch_size": (REGIONS, 3),
     "training.learning_rate": (REGIONS, 0.01),
@@ -81,6 +85,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "training.plateau_patience": (REGIONS, 3),
     "training.plateau_divisor": (REGIONS, 3),
     "training.flips": (REGIONS, False),
+    "training.precision": (REGIONS, "float32"),
     "training.seed": (REGIONS, 3),
     "prediction.paths": (REGIONS, ["imagery/*.jp2", "more/d.jp2"]),
     "prediction.model": (REGIONS, "ready.keras"),
@@ -111,6 +116,8 @@ def as_argument(config: dict[str, object]) -> str:
 
 def check(key: str, make_done: Callable[[str], Folder]) -> None:
     method, value = CHANGES[key]
+    if value == leaves(Settings())[key]:
+        pytest.skip(f"there is no other {key} yet")
     folder = make_done(method)
     for name in ("more/d.jp2", "ready/d.png", "ready.keras"):
         file = folder.path / name
@@ -119,7 +126,7 @@ def check(key: str, make_done: Callable[[str], Folder]) -> None:
 
     steps = folder.steps("--config", as_argument(changed(key, value)))
 
-    assert steps == set(reruns.row_of(key).steps)
+    assert steps == set(reruns.row_of(key).steps) & folder.made
 
 
 def test_every_leaf_has_a_change_and_a_row() -> None:

@@ -134,6 +134,7 @@ def test_training_is_as_the_network_has_it() -> None:
         ("training: {crop: 100}", "training.crop: 100 is no multiple of 16"),
         ("training: {loss: dise}", "Did you mean dice?"),
         ("results: ''", "results: must not be empty"),
+        ("results: 'a{b}'", "results: has one of {}<>*? in it"),
     ],
 )
 def test_the_impossible_is_refused_by_its_key(text: str, expected: str) -> None:

@@ -17,7 +17,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.rules import Rule
 from snakemake.settings.enums import Quietness
 from snakemake.settings.types import OutputSettings, ResourceSettings
-from working_folder import REPOSITORY, Folder
+from working_folder import REPOSITORY, Folder, pictures
 
 from planning import reruns
 from planning.plan import LABEL_KEYS, Plan, summary
@@ -235,15 +235,11 @@ def test_a_ready_model_touches_no_label_and_no_training(own_folder: Folder) -> N
     }
 
 
-def test_in_pixel_mode_there_are_no_mosaics(own_folder: Folder) -> None:
-    own_folder.write_config(
-        {
-            "dataset": "own",
-            "imagery": {"paths": ["imagery/*.jp2"], "georeference": "pixel"},
-            "labels": {"method": "raster", "raster": "ready/{scene}.png"},
-        }
-    )
-    jobs = own_folder.jobs()
+def test_in_pixel_mode_there_are_no_mosaics(folder: Folder) -> None:
+    config = pictures(folder.path)
+    config["imagery"]["georeference"] = "pixel"
+    folder.write_config(config)
+    jobs = folder.jobs()
     assert not {"mosaic_masks", "mosaic_predictions", "draw_lines"} & set(jobs)
     assert jobs["label_scene"] == 3
 

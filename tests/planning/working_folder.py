@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class Folder:
     path: Path
     snakefile: Path
     config: Path | None = None
+    # The steps that `pretend_done` has recorded.
+    made: set[str] = field(default_factory=set)
 
     def command(self, *arguments: str) -> list[str]:
         start = [sys.executable, "-m", "snakemake", "--snakefile", str(self.snakefile)]
@@ -64,6 +66,7 @@ class Folder:
         It writes the same records after a touch as after a run, so that what follows
         is decided by Snakemake's own rules.
         """
+        self.made = self.steps(*targets)
         listed = self.snakemake("--summary", *targets)
         assert listed.returncode == 0, listed.stdout
         lines = listed.stdout.partition("output_file\t")[2].splitlines()[1:]
@@ -113,4 +116,14 @@ def own_data(
             "raster": "ready/{scene}.png",
         },
         "selection": {"review": "review.csv"},
+    }
+
+
+def pictures(folder: Path) -> dict[str, Any]:
+    """Make pictures and ready masks, and return the config that names them and nothing else."""
+    config = own_data(folder)
+    return {
+        "dataset": "own",
+        "imagery": config["imagery"],
+        "labels": {"method": "raster", "raster": config["labels"]["raster"]},
     }

@@ -100,7 +100,7 @@ class CodeHashes:
         if path not in self._digests:
             content = path.read_bytes()
             if path.suffix == ".py":
-                content = meaning(content.decode("utf-8")).encode()
+                content = meaning(content.decode("utf-8"), str(path)).encode()
             self._digests[path] = hashlib.sha256(content).digest()
         return self._digests[path]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 
 
-def meaning(source: str) -> str:
+def meaning(source: str, name: str = "<source>") -> str:
     """Return what Python code does as text, the same for every layout and comment.
 
     `ast.dump` and `ast.unparse` would do, were they the same in all versions of Python.
     """
-    return _text(ast.parse(source))
+    return _text(ast.parse(source, name))
 
 
 def _text(node: object) -> str:

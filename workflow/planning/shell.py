@@ -11,7 +11,9 @@ UNSET = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH", "PYTHONHOME")
 
 
 def job_prefix(workflow: Path, *, own_python: bool) -> str:
-    """Return the shell code that prepares the environment of a job.
+    """Return the shell code that prepares the environment of a job and hands over to it.
+
+    A rule's command is one program: what would follow it is never reached.
 
     Parameters
     ----------
@@ -34,5 +36,7 @@ def job_prefix(workflow: Path, *, own_python: bool) -> str:
     if own_python:
         # Works without an activated environment, and on nodes that know nothing of it.
         commands.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
+    # The stage replaces the shell, so that Snakemake is its parent and it ends with Snakemake.
+    commands.append("exec ")
     # Snakemake formats this text.
-    return "; ".join(commands).replace("{", "{{").replace("}", "}}") + "; "
+    return "; ".join(commands).replace("{", "{{").replace("}", "}}")

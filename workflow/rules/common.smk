@@ -31,6 +31,16 @@ def cpus(wanted):
     return min(wanted, processors()) if IS_LOCAL else wanted
 
 
+def literal(value):
+    """Return a param as it is: Snakemake would look for wildcards in a filter's braces."""
+    return lambda wildcards: value
+
+
+def options(*names):
+    """Return config leaves as a param that is both the arguments and the reason of a rerun."""
+    return literal(PLAN.options(*names))
+
+
 def megabytes(wanted):
     """Return a job's memory, which grows with every attempt."""
     return lambda wildcards, attempt: wanted * attempt

@@ -24,12 +24,12 @@ rule write_dataset:
     resources:
         mem_mb=megabytes(3000),
     params:
-        train=PLAN.options("split.train"),
-        val=PLAN.options("split.val"),
-        test=PLAN.options("split.test"),
-        block=PLAN.options("split.block"),
-        seed=PLAN.options("split.seed"),
-        classes=PLAN.options("classes"),
+        train=options("split.train"),
+        val=options("split.val"),
+        test=options("split.test"),
+        block=options("split.block"),
+        seed=options("split.seed"),
+        classes=options("classes"),
         code=PLAN.code("dataset"),
     message:
         "Writing the data set"

@@ -21,7 +21,7 @@ rule build_demo:
     resources:
         mem_mb=megabytes(2000),
     params:
-        city=PLAN.options("demo"),
+        city=options("demo"),
         folder=f"--output={layout.FOLDER}",
         code=PLAN.code("demo"),
     message:

@@ -27,9 +27,9 @@ rule evaluate:
     resources:
         mem_mb=megabytes(2000),
     params:
-        reference=PLAN.layer("labels.reference", flag="reference").arguments,
+        reference=literal(PLAN.layer("labels.reference", flag="reference").arguments),
         reference_state=PLAN.layer("labels.reference").fingerprint,
-        area=PLAN.layer("area").arguments,
+        area=literal(PLAN.layer("area").arguments),
         area_state=PLAN.layer("area").fingerprint,
         code=PLAN.code("evaluation"),
     message:

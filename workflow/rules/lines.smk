@@ -27,10 +27,10 @@ rule draw_lines:
     resources:
         mem_mb=megabytes(1500),
     params:
-        halo=PLAN.options("lines.halo"),
-        street_lines=PLAN.layer("street_lines").arguments,
+        halo=options("lines.halo"),
+        street_lines=literal(PLAN.layer("street_lines").arguments),
         street_lines_state=PLAN.layer("street_lines").fingerprint,
-        centerlines=PLAN.layer("centerlines").arguments,
+        centerlines=literal(PLAN.layer("centerlines").arguments),
         centerlines_state=PLAN.layer("centerlines").fingerprint,
         code=PLAN.code("lines"),
     message:

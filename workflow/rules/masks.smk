@@ -28,15 +28,15 @@ rule label_scene:
     resources:
         mem_mb=megabytes(2500),
     params:
-        labels=PLAN.label_options(),
+        labels=literal(PLAN.label_options()),
         lines=given(lines="lines", vectors="vectors"),
         raster=label_raster_options,
         raster_state=label_raster_state,
-        polygons=PLAN.label_layer("labels.polygons").arguments,
+        polygons=literal(PLAN.label_layer("labels.polygons").arguments),
         polygons_state=PLAN.label_layer("labels.polygons").fingerprint,
-        islands=PLAN.label_layer("labels.islands").arguments,
+        islands=literal(PLAN.label_layer("labels.islands").arguments),
         islands_state=PLAN.label_layer("labels.islands").fingerprint,
-        area=PLAN.layer("area").arguments,
+        area=literal(PLAN.layer("area").arguments),
         area_state=PLAN.layer("area").fingerprint,
         code=PLAN.code("masks"),
     message:

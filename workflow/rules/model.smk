@@ -22,8 +22,8 @@ rule train_model:
     resources:
         mem_mb=megabytes(4000),
     params:
-        architecture=PLAN.options("model.architecture"),
-        training=PLAN.options("training"),
+        architecture=options("model.architecture"),
+        training=options("training"),
         code=PLAN.code("model"),
     message:
         "Training the network"

@@ -39,11 +39,11 @@ for name, batch in PLAN.batches.items():
             mem_mb=megabytes(3000),
         params:
             folder=f"--output-folder={PLAN.settings.results}/predictions",
-            window=PLAN.options("prediction.window"),
-            overlap=PLAN.options("prediction.overlap"),
-            threshold=PLAN.options("prediction.threshold"),
+            window=options("prediction.window"),
+            overlap=options("prediction.overlap"),
+            threshold=options("prediction.threshold"),
             model_state=PLAN.state("prediction.model"),
-            area=PLAN.layer("area").arguments,
+            area=literal(PLAN.layer("area").arguments),
             area_state=PLAN.layer("area").fingerprint,
             code=PLAN.code("predictions"),
         message:

@@ -42,7 +42,7 @@ rule write_report:
             dataset="dataset",
             evaluation="evaluation",
         ),
-        settings=PLAN.shown_settings(),
+        settings=literal(PLAN.shown_settings()),
         code=PLAN.code("report"),
     message:
         "Writing the report"

@@ -22,7 +22,7 @@ rule convert_scene:
     params:
         source=lambda wildcards: PLAN.source(wildcards.scene).path,
         state=lambda wildcards: PLAN.source_state(wildcards.scene),
-        imagery=PLAN.options("imagery.georeference", "imagery.crs", "imagery.nodata"),
+        imagery=options("imagery.georeference", "imagery.crs", "imagery.nodata"),
         code=PLAN.code("scenes"),
     message:
         "Converting {wildcards.scene}"

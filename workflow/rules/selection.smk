@@ -23,12 +23,12 @@ rule select_tiles:
     resources:
         mem_mb=megabytes(1000),
     params:
-        min_road_share=PLAN.options("selection.min_road_share"),
-        max_road_share=PLAN.options("selection.max_road_share"),
-        empty_share=PLAN.options("selection.empty_share"),
-        max_nodata_share=PLAN.options("selection.max_nodata_share"),
-        max_unknown_share=PLAN.options("selection.max_unknown_share"),
-        review=PLAN.options("selection.review"),
+        min_road_share=options("selection.min_road_share"),
+        max_road_share=options("selection.max_road_share"),
+        empty_share=options("selection.empty_share"),
+        max_nodata_share=options("selection.max_nodata_share"),
+        max_unknown_share=options("selection.max_unknown_share"),
+        review=options("selection.review"),
         review_state=PLAN.state("selection.review"),
         code=PLAN.code("selection"),
     message:
@@ -56,7 +56,7 @@ rule summarize_selection:
     resources:
         mem_mb=megabytes(500),
     params:
-        review=PLAN.options("selection.review"),
+        review=options("selection.review"),
         review_state=PLAN.state("selection.review"),
         code=PLAN.code("selection_summary"),
     message:

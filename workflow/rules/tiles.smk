@@ -21,11 +21,11 @@ rule cut_scene:
     resources:
         mem_mb=megabytes(1000),
     params:
-        size=PLAN.options("tiles.size"),
-        overlap=PLAN.options("tiles.overlap"),
-        bands=PLAN.options("imagery.bands"),
-        scale=PLAN.options("imagery.scale"),
-        area=PLAN.layer("area").arguments,
+        size=options("tiles.size"),
+        overlap=options("tiles.overlap"),
+        bands=options("imagery.bands"),
+        scale=options("imagery.scale"),
+        area=literal(PLAN.layer("area").arguments),
         area_state=PLAN.layer("area").fingerprint,
         code=PLAN.code("tiles"),
     message:
