@@ -10,6 +10,7 @@ from roadmask.errors import SettingError
 ARCHITECTURES = ("unet",)
 LOSSES = ("dice_crossentropy", "dice", "crossentropy")
 SCHEDULES = ("cosine", "plateau", "constant")
+PRECISIONS = ("auto", "float32", "bfloat16")
 # Every network halves its input this often at most, so crops are multiples of it.
 STRIDE = 16
 
@@ -41,6 +42,10 @@ class TrainingSettings:
         Whether crops are mirrored and turned by quarter turns at random.
     patience
         Epochs without a better validation mean IoU until training ends early.
+    precision
+        Of the arithmetic while training. ``auto``: bfloat16 where the processor has
+        instructions for it, which nearly doubles the speed, else float32. What is
+        validated, saved and applied has float32.
     seed
         Of the weights, the order, the augmentation and the dropout.
     """
@@ -55,6 +60,7 @@ class TrainingSettings:
     loss: str = "dice_crossentropy"
     flips: bool = True
     patience: int = 12
+    precision: str = "auto"
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -71,6 +77,8 @@ class TrainingSettings:
             raise _wrong("schedule", self.schedule, f"Write one of {', '.join(SCHEDULES)}")
         if self.loss not in LOSSES:
             raise _wrong("loss", self.loss, f"Write one of {', '.join(LOSSES)}")
+        if self.precision not in PRECISIONS:
+            raise _wrong("precision", self.precision, f"Write one of {', '.join(PRECISIONS)}")
         if self.seed < 0:
             raise _wrong("seed", self.seed, "Write 0 or more")
 

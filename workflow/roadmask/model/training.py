@@ -25,7 +25,7 @@ from roadmask.model.history import (
     write_history,
 )
 from roadmask.model.losses import MaskedLoss
-from roadmask.model.networks.layers import training_twin
+from roadmask.model.networks.layers import judged_part, training_twin
 from roadmask.model.pipeline import TrainingStream
 from roadmask.model.settings import TrainingSettings
 from roadmask.model.state import State, StateFolder, Weights
@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 # An epoch that takes longer than this reports on the way.
 REPORT_SECONDS = 60.0
+# Where Linux lists what its processors can do, and the instructions that count in bfloat16.
+CPU_FLAGS = Path("/proc/cpuinfo")
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,8 @@ class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         """See the class."""
         loss = float((logs or {})["loss"])
         require_finite(loss, "loss", epoch + 1)
+        # What is judged is what is saved: the network in full precision.
+        self.validator.network.set_weights(self.run.network.get_weights())
         verdict = self.validator.judge()
         require_finite(verdict.loss, "validation loss", epoch + 1)
         row = self._row(epoch + 1, loss, verdict)
@@ -256,6 +261,16 @@ class Board:
             writer.flush()
 
 
+def chosen_precision(settings: TrainingSettings) -> str:
+    """Return the precision to train in: the one set, or the one this machine is fast in."""
+    if settings.precision != "auto":
+        return settings.precision
+    if tf.config.list_physical_devices("GPU"):
+        return "float32"
+    flags = CPU_FLAGS.read_text(encoding="utf-8").split() if CPU_FLAGS.exists() else []
+    return "bfloat16" if BFLOAT16_FLAGS.intersection(flags) else "float32"
+
+
 def require_finite(value: float, name: str, epoch: int) -> None:
     """Refuse to go on with a network that is lost.
 
@@ -306,7 +321,7 @@ def train(
     Parameters
     ----------
     model
-        The network, which is left as it is.
+        The network. Its weights are those of the last epoch in the end.
     stream
         The training samples.
     validation
@@ -324,7 +339,9 @@ def train(
         If the loss does not stay finite.
     """
     settings = stream.settings
-    twin = training_twin(model)
+    precision = chosen_precision(settings)
+    log.info("arithmetic: %s", precision)
+    twin = training_twin(model, precision)
     run = Run(twin, settings, stream.steps_per_epoch, state_folder.load())
     if run.rows:
         log.info("going on after epoch %d, where a training like this ended", run.rows[-1].epoch)
@@ -332,7 +349,7 @@ def train(
     if not is_over(run.rows, settings):
         # XLA makes these networks slower on processors, and its compilation takes long.
         twin.compile(optimizer=run.optimizer, loss=MaskedLoss(settings.loss), jit_compile=False)
-        validator = Validator(twin, validation, settings.loss)
+        validator = Validator(judged_part(model), validation, settings.loss)
         twin.fit(
             stream.batches(len(run.rows) * stream.steps_per_epoch),
             steps_per_epoch=stream.steps_per_epoch,

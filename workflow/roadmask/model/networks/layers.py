@@ -55,22 +55,42 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
         if not (training and self.trainable):
             return super().call(inputs, training=False, mask=mask)
         normalized, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
+            inputs,
+            # In 32 bits whatever the inputs are.
+            tf.convert_to_tensor(self.gamma.value),
+            tf.convert_to_tensor(self.beta.value),
+            epsilon=self.epsilon,
+            is_training=True,
         )
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
         return normalized
 
 
-def training_twin(model: keras.Model) -> keras.Model:
+def judged_part(model: keras.Model) -> keras.Model:
+    """Return the part of `model` that gives logits; it shares the weights."""
+    return keras.Model(model.input, model.get_layer(LOGITS).output, name=f"{model.name}_logits")
+
+
+def training_twin(model: keras.Model, precision: str = "float32") -> keras.Model:
     """Return a network like `model` that trains faster and gives logits.
 
     Its weights have the same order and shapes, so that `get_weights` of one fits
     `set_weights` of the other. They start with the same values.
+
+    Parameters
+    ----------
+    model
+        A network as `roadmask.model.networks` builds it.
+    precision
+        ``float32``, or ``bfloat16``: then only the weights, the statistics of the batch
+        normalizations and the loss have 32 bits.
     """
 
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
+        if precision != "float32" and layer.name != LOGITS:
+            config["dtype"] = f"mixed_{precision}"
         if type(layer) is keras.layers.BatchNormalization:
             return FusedBatchNormalization.from_config(config)
         return type(layer).from_config(config)
