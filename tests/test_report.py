@@ -448,6 +448,15 @@ def test_a_scene_of_other_pixels_than_those_trained_on_is_named(tmp_path):
     assert "east: its pixels measure 0.152 m, those that the network was trained on 0.3 m" in text
 
 
+def test_what_is_to_be_looked_at_stays_readable(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "MOST_REMARKS", 1)
+    card = replace(CARD, pixel_metres=0.3)
+    text = " ".join(City(tmp_path, card=card).write().page(trained=False).words)
+    assert "east: its pixels" in text
+    assert "and 1 more of these" in text
+    assert "west: its pixels" not in text
+
+
 def test_a_missing_file_is_named(city, capsys):
     (city.results / "dataset" / "split.gpkg").unlink()
     assert main(city.arguments()) == 1

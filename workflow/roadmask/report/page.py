@@ -41,6 +41,7 @@ SPLITS = ("train", "val", "test")
 # More would make the page heavy, and nobody looks at all of them.
 MOST_OVERVIEWS = 6
 OVERVIEW_SIDE = 760
+MOST_REMARKS = 20
 TILE_SIDE = 320
 # Pictures of the worst, of the middle and of the best tiles.
 TILES_OF_A_KIND = 2
@@ -151,7 +152,7 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         has_reference="reference" in (sources.metrics or {}),
         masks=mask_figures(sources),
         headlines=list(headlines(sources)),
-        remarks=list(remarks(sources)),
+        remarks=remarks(sources),
         overviews=list(overviews(sources)),
         tiles=list(
             sample_tiles(sources) if sources.tiles is None else test_tiles(sources, sources.tiles)
@@ -264,7 +265,14 @@ def main_class(names: Sequence[str]) -> str:
     return "road" if "road" in names else names[1]
 
 
-def remarks(sources: Sources) -> Iterator[str]:
+def remarks(sources: Sources) -> list[str]:
+    """Return what a person should look at before trusting the figures, the first of it."""
+    found = list(all_remarks(sources))
+    hidden = len(found) - MOST_REMARKS
+    return found if hidden <= 0 else [*found[:MOST_REMARKS], f"and {count(hidden)} more of these"]
+
+
+def all_remarks(sources: Sources) -> Iterator[str]:
     """Yield what a person should look at before trusting the figures."""
     if sources.dataset is not None:
         yield from sources.dataset["warnings"]

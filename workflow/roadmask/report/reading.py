@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class Scene:
     shares: dict[str, float] | None
     is_predicted: bool
 
-    @property
+    @cached_property
     def facts(self) -> dict[str, str]:
         """What scenes often have in common, by its name in the table."""
         return {
