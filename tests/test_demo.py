@@ -287,8 +287,8 @@ def test_planted_gaps_lie_in_the_file_of_lines(made):
     assert len(gaps) == pytest.approx(0.2 * len(lines), abs=3)
     assert (lines.geom_type == "MultiLineString").sum() == len(gaps)
     drawn = shapely.force_2d(lines.geometry.union_all())
-    middles = gaps.geometry.interpolate(0.5, normalized=True)
-    assert (middles.distance(drawn) > 0.9).all()
+    # Another level's edge may cross a gap, but nothing runs along it.
+    assert (gaps.geometry.intersection(drawn.buffer(0.01)).length < 0.2).all()
 
 
 def test_the_same_seed_gives_the_same_bytes(made, tmp_path):
