@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from working_folder import REPOSITORY, Folder
+from working_folder import Folder
 
-from planning import reruns
+from planning import documents, reruns
 from planning.reruns import STEPS, step_of
 from planning.settings import Model, Settings, leaves
 
@@ -153,10 +153,19 @@ def test_every_change_reruns_what_the_table_says(
 
 
 def test_the_readme_has_the_table() -> None:
-    readme = REPOSITORY / "README.md"
-    if not readme.exists():
+    if not documents.README.exists():
         pytest.skip("there is no README yet")
-    assert reruns.markdown() in readme.read_text(encoding="utf-8")
+    text = documents.README.read_text(encoding="utf-8")
+    assert documents.readme_text(text) == text
+
+
+def test_the_table_stands_between_its_markers() -> None:
+    text = f"# A\n{documents.TABLE_START}\nold\n{documents.TABLE_END}\nB\n"
+    new = documents.readme_text(text)
+    assert new == text.replace("old\n", reruns.markdown())
+    assert documents.readme_text(new) == new
+    with pytest.raises(ValueError, match="lacks"):
+        documents.readme_text("# A")
 
 
 def test_no_tile_is_cut_again_for_another_road_share(

@@ -1,7 +1,7 @@
-"""Write ``config.yaml`` and its JSON schema from the settings.
+"""Write ``config.yaml``, its JSON schema and the README's table of reruns.
 
-``python -m planning.documents`` (with ``workflow/`` on the path) renews both;
-a test fails when they differ from the models.
+``PYTHONPATH=workflow python -m planning.documents`` renews them; tests fail when they differ
+from the models and from `planning.reruns`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel
 
+from planning.reruns import markdown
 from planning.settings import Section, Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = REPOSITORY / "config.yaml"
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.json"
+README = REPOSITORY / "README.md"
+TABLE_START, TABLE_END = "<!-- reruns: start -->", "<!-- reruns: end -->"
 WIDTH = 100
 HEADER = f"""\
 # yaml-language-server: $schema={SCHEMA.relative_to(REPOSITORY).as_posix()}
@@ -69,11 +72,28 @@ def schema_text() -> str:
     return json.dumps(schema | Settings.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
+def readme_text(text: str) -> str:
+    """Return the README with the table of reruns between its markers.
+
+    Raises
+    ------
+    ValueError
+        If it lacks the markers.
+    """
+    before, start, rest = text.partition(TABLE_START)
+    _, end, after = rest.partition(TABLE_END)
+    if not end:
+        raise ValueError(f"{README} lacks {TABLE_START} or {TABLE_END}")
+    return f"{before}{start}\n{markdown()}{end}{after}"
+
+
 def main() -> None:
-    """Write both files."""
+    """Write all of them."""
     CONFIG.write_text(config_text(), encoding="utf-8")
     SCHEMA.parent.mkdir(parents=True, exist_ok=True)
     SCHEMA.write_text(schema_text(), encoding="utf-8")
+    if README.exists():
+        README.write_text(readme_text(README.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
