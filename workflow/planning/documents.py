@@ -7,6 +7,7 @@ from the models and from `planning.reruns`.
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = REPOSITORY / "config.yaml"
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.json"
 README = REPOSITORY / "README.md"
-TABLE_START, TABLE_END = "<!-- reruns: start -->", "<!-- reruns: end -->"
 WIDTH = 100
 HEADER = f"""\
 # yaml-language-server: $schema={SCHEMA.relative_to(REPOSITORY).as_posix()}
@@ -73,18 +73,19 @@ def schema_text() -> str:
 
 
 def readme_text(text: str) -> str:
-    """Return the README with the table of reruns between its markers.
+    """Return the README with its table of reruns renewed.
 
     Raises
     ------
     ValueError
-        If it lacks the markers.
+        If it has no such table.
     """
-    before, start, rest = text.partition(TABLE_START)
-    _, end, after = rest.partition(TABLE_END)
-    if not end:
-        raise ValueError(f"{README} lacks {TABLE_START} or {TABLE_END}")
-    return f"{before}{start}\n{markdown()}{end}{after}"
+    table = markdown()
+    head = re.escape(table.partition("\n")[0])
+    renewed, count = re.subn(rf"{head}\n(?:\|.*\n)*", lambda _: table, text)
+    if count != 1:
+        raise ValueError(f"{README} has {count} tables of reruns")
+    return renewed
 
 
 def main() -> None:
