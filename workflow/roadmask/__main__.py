@@ -33,6 +33,11 @@ COMMANDS = {
 
 log = logging.getLogger("roadmask")
 
+# Scenes' names go to commands over all scenes once, and their paths as patterns: a city's
+# paths written out are longer than a shell takes as one command.
+SCENES_OPTION = "--scenes="
+SCENE_FIELD = "{scene}"
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one stage.
@@ -48,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         0, or 1 where the input or a setting can't be used, which is printed as one message.
     """
     prepare_process()
-    arguments_text = sys.argv[1:] if argv is None else argv
+    arguments_text = expand_scenes(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="python -m roadmask", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True)
     command = arguments_text[0] if arguments_text else ""
@@ -76,6 +81,36 @@ def main(argv: list[str] | None = None) -> int:
         log.error("error in the program, not in its input: %r", error)  # noqa: TRY400
         return 1
     return 0
+
+
+def expand_scenes(argv: list[str]) -> list[str]:
+    """Write out arguments that stand for one path of each scene.
+
+    Parameters
+    ----------
+    argv
+        Arguments, among them perhaps ``--scenes=a/b/c``.
+
+    Returns
+    -------
+    list of str
+        With that one, every argument that holds ``{scene}`` becomes one for each name, and
+        the option itself is gone. Without it, `argv`.
+    """
+    names = [
+        name
+        for argument in argv
+        if argument.startswith(SCENES_OPTION)
+        for name in argument.removeprefix(SCENES_OPTION).split("/")
+    ]
+    if not names:
+        return argv
+    return [
+        argument.replace(SCENE_FIELD, name)
+        for argument in argv
+        if not argument.startswith(SCENES_OPTION)
+        for name in (names if SCENE_FIELD in argument else names[:1])
+    ]
 
 
 def prepare_process() -> None:

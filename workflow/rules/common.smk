@@ -41,6 +41,11 @@ def options(*names):
     return literal(PLAN.options(*names))
 
 
+def of_scenes(names):
+    """Return the option that makes {scene} in a command's paths stand for all of these."""
+    return literal(f"--scenes={'/'.join(names)}")
+
+
 def megabytes(wanted):
     """Return a job's memory, which grows with every attempt."""
     return lambda wildcards, attempt: wanted * attempt

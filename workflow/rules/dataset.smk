@@ -24,6 +24,8 @@ rule write_dataset:
     resources:
         mem_mb=megabytes(3000),
     params:
+        results=PLAN.settings.results,
+        scenes=of_scenes(PLAN.training),
         train=options("split.train"),
         val=options("split.val"),
         test=options("split.test"),
@@ -34,7 +36,8 @@ rule write_dataset:
     message:
         "Writing the data set"
     shell:
-        "python -m roadmask dataset --tiles {input.tiles:q} --masks {input.masks:q}"
-        " --selection {input.selection:q} --output {output.dataset:q} {params.train:q}"
+        "python -m roadmask dataset {params.scenes:q} --tiles {params.results:q}/tiles/{{scene}}.json"
+        " --masks {params.results:q}/masks/tiles/{{scene}}.json"
+        " --selection {params.results:q}/selection/{{scene}}.csv --output {output.dataset:q} {params.train:q}"
         " {params.val:q} {params.test:q} {params.block:q} {params.seed:q} {params.classes:q}"
         " --threads {threads} --log {log:q}"

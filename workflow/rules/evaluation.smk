@@ -27,6 +27,8 @@ rule evaluate:
     resources:
         mem_mb=megabytes(2000),
     params:
+        results=PLAN.settings.results,
+        scenes=of_scenes(PLAN.training),
         reference=literal(PLAN.layer("labels.reference", flag="reference").arguments),
         reference_state=PLAN.layer("labels.reference").fingerprint,
         area=literal(PLAN.layer("area").arguments),
@@ -35,6 +37,8 @@ rule evaluate:
     message:
         "Scoring the predictions on the test ground"
     shell:
-        "python -m roadmask evaluation --predictions {input.predictions:q} --masks {input.masks:q}"
+        "python -m roadmask evaluation {params.scenes:q}"
+        " --predictions {params.results:q}/predictions/{{scene}}.tif"
+        " --masks {params.results:q}/masks/{{scene}}.tif"
         " --dataset {input.dataset:q} --split {input.split:q} --model {input.model:q}"
         " --output {output.metrics:q} {params.reference:q} {params.area:q} --log {log:q}"

@@ -86,9 +86,12 @@ rule mosaic_masks:
     resources:
         mem_mb=megabytes(1000),
     params:
+        results=PLAN.settings.results,
+        scenes=of_scenes(PLAN.training),
         vrt=f"--output={PLAN.settings.results}/masks.vrt",
         code=PLAN.code("mosaic"),
     message:
         "Joining all masks in one layer"
     shell:
-        "python -m roadmask mosaic {input:q} {params.vrt:q} --log {log:q}"
+        "python -m roadmask mosaic {params.scenes:q} {params.results:q}/masks/{{scene}}.tif"
+        " {params.vrt:q} --log {log:q}"

@@ -69,9 +69,12 @@ rule mosaic_predictions:
     resources:
         mem_mb=megabytes(1000),
     params:
+        results=PLAN.settings.results,
+        scenes=of_scenes(PLAN.prediction),
         vrt=f"--output={PLAN.settings.results}/predictions.vrt",
         code=PLAN.code("mosaic"),
     message:
         "Joining all predictions in one layer"
     shell:
-        "python -m roadmask mosaic {input:q} {params.vrt:q} --log {log:q}"
+        "python -m roadmask mosaic {params.scenes:q} {params.results:q}/predictions/{{scene}}.tif"
+        " {params.vrt:q} --log {log:q}"

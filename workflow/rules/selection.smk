@@ -56,11 +56,14 @@ rule summarize_selection:
     resources:
         mem_mb=megabytes(500),
     params:
+        results=PLAN.settings.results,
+        scenes=of_scenes(PLAN.training),
         review=options("selection.review"),
         review_state=PLAN.state("selection.review"),
         code=PLAN.code("selection_summary"),
     message:
         "Counting the tiles of all scenes"
     shell:
-        "python -m roadmask selection-summary {input.tables:q} --output {output:q}"
+        "python -m roadmask selection-summary {params.scenes:q}"
+        " {params.results:q}/selection/{{scene}}.csv --output {output:q}"
         " {params.review:q} --log {log:q}"
