@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 
 from roadmask.demo.buildings import Buildings
 from roadmask.demo.canvas import Canvas
-from roadmask.demo.colours import CONCRETE, GRASS, SOIL, Colour, asphalt, pick, sidewalk
+from roadmask.demo.colours import CONCRETE, GRASS, SOIL, Colour, asphalt, pick, scaled, sidewalk
 from roadmask.demo.grounds import ROUGH_GRASS, Grounds
 from roadmask.demo.pavement import SIDEWALK
 from roadmask.demo.shapes import box_at, largest, left_of, long_direction, polygons_of, turned
@@ -227,6 +227,8 @@ class Blocks:
         }[name]
         green = yard[3] > yard[0] * 1.3
         self.canvas.fill_geometry(ground, yard, rough=ROUGH_GRASS if green else 70)
+        if not green:
+            self._slabs(ground, yard, angle)
         origin = ground.centroid
         local = turned(ground, -angle, origin)
         west, south, east, north = local.bounds
@@ -251,6 +253,12 @@ class Blocks:
                 x += width
                 if part is not None and part.area > 260:
                     self._use_lot(Lot(part, outward, angle, origin, green), use)
+
+    def _slabs(self, ground: Polygon, colour: Colour, angle: float) -> None:
+        """Draw the joints of a yard that is paved in slabs."""
+        spacing = float(self.rng.uniform(9, 14))
+        for across in (0.0, math.pi / 2):
+            self.canvas.rule(ground, scaled(colour, 0.8), spacing, angle + across)
 
     def _use(self, style: Style, width: float) -> str:
         """Choose what a lot is used for; here and there something else than its block."""
@@ -359,7 +367,10 @@ class Blocks:
         ground = lot.place(lot.ground)
         if not lot.green and rng.random() < 0.75:
             tones = (CONCRETE, GRASS[1], SOIL, asphalt(rng), asphalt(rng), asphalt(rng))
-            canvas.fill_geometry(ground, pick(rng, tones), rough=70)
+            tone = pick(rng, tones)
+            canvas.fill_geometry(ground, tone, rough=70)
+            if tone[3] < tone[0] * 1.3:
+                self._slabs(ground, tone, lot.angle)
         canvas.stroke(shapely.get_coordinates(ground.exterior), FENCE, 0.5, closed=True)
         free = largest(lot.ground.difference(body.buffer(7)))
         if free is not None and rng.random() < 0.6:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import shapely
-from shapely import LineString, Point, Polygon, affinity
+from shapely import Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from roadmask.demo.canvas import Canvas
@@ -14,7 +14,6 @@ from roadmask.demo.colours import Colour, asphalt, pick, scaled, shifted
 from roadmask.demo.shapes import (
     Vector,
     box_at,
-    lines_of,
     long_direction,
     polygons_of,
     ring_at,
@@ -79,23 +78,11 @@ class Buildings:
             if not canvas.sees(points):
                 continue
             canvas.fill_geometry(part, colour, height=height, rough=int(rng.integers(40, 95)))
-            self._seams(part, colour)
+            seams = scaled(colour, float(rng.choice([0.86, 1.12])))
+            across = math.pi / 2 if rng.random() < 0.5 else 0.0
+            canvas.rule(part, seams, rng.uniform(5.0, 9.0), long_direction(part) + across)
             canvas.stroke(points, parapet, 1.0 if rng.random() < 0.6 else 1.5, closed=True)
             self._clutter(part, height, colour, ornate=ornate)
-
-    def _seams(self, roof: Polygon, colour: Colour) -> None:
-        """Draw the seams of the covering, which is laid in strips."""
-        rng = self.rng
-        angle = long_direction(roof) + (0.0 if rng.random() < 0.5 else math.pi / 2)
-        middle = roof.centroid
-        local = turned(roof, -angle, middle)
-        west, south, east, north = local.bounds
-        tone = scaled(colour, float(rng.choice([0.86, 1.12])))
-        width = rng.uniform(5.0, 9.0)
-        for y in np.arange(south + width, north, width):
-            for seam in lines_of(local.intersection(LineString([(west, y), (east, y)]))):
-                back = affinity.rotate(seam, angle, origin=middle, use_radians=True)
-                self.canvas.stroke(shapely.get_coordinates(back), tone, 0.5)
 
     def _clutter(self, roof: Polygon, height: float, colour: Colour, *, ornate: bool) -> None:
         """Put patches, machines, hatches, skylights, tanks and seams on a roof."""

@@ -11,10 +11,12 @@ import numpy.typing as npt
 import shapely
 from affine import Affine
 from rasterio.features import rasterize
+from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from roadmask.demo.colours import Colour
 from roadmask.demo.layout import HEIGHT, PIXEL, WIDTH
+from roadmask.demo.shapes import parallels
 
 Mask = npt.NDArray[np.bool_]
 
@@ -140,6 +142,16 @@ class Canvas:
                 cv2.LINE_8,
                 SUBPIXEL,
             )
+
+    def rule(self, ground: Polygon, colour: Colour, spacing: float, angle: float) -> None:
+        """Draw parallel lines over a polygon, `spacing` feet apart, in a direction in radians."""
+        for line in parallels(ground, spacing, angle):
+            self.stroke(shapely.get_coordinates(line), colour, 0.5)
+
+    def hatch(self, ground: Polygon, code: int, spacing: float, width: float, angle: float) -> None:
+        """Put parallel lines of paint over a polygon."""
+        for line in parallels(ground, spacing, angle):
+            self.mark(shapely.get_coordinates(line), code, width)
 
     def mark(self, points: npt.ArrayLike, code: int, width: float | None = None) -> None:
         """Put paint on the ground: a line of `width` feet, or a filled polygon."""

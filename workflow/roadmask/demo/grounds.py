@@ -10,7 +10,7 @@ from shapely import LineString, Polygon, affinity
 from shapely.geometry.base import BaseGeometry
 
 from roadmask.demo.canvas import Canvas
-from roadmask.demo.colours import CONCRETE, GRASS, SOIL, Colour, asphalt, pick
+from roadmask.demo.colours import CONCRETE, GRASS, SOIL, Colour, asphalt, pick, scaled
 from roadmask.demo.shapes import (
     Vector,
     box_at,
@@ -189,7 +189,10 @@ class Grounds:
     def playground(self, ground: Polygon, angle: float) -> None:
         """Draw a school yard: asphalt, with a court or with toys on safety ground."""
         rng, canvas = self.rng, self.canvas
-        canvas.fill_geometry(ground, asphalt(rng), rough=60)
+        tone = asphalt(rng)
+        canvas.fill_geometry(ground, tone, rough=60)
+        for across in (0.0, math.pi / 2):
+            canvas.rule(ground, scaled(tone, 0.8), 15.0, angle + across)
         along = np.array([math.cos(angle), math.sin(angle)])
         middle = np.array(ground.centroid.coords[0])
         if ground.contains(Polygon(box_at(middle, along, 94, 60))):

@@ -20,6 +20,7 @@ from roadmask.demo.traffic import (
     crossing_zone,
     draw_car,
     drive_cars,
+    hatch_wide_places,
     mark_crossings,
     mark_stretch,
     on_canvas,
@@ -175,6 +176,7 @@ def _low_traffic(
     for part in parts:
         mark_stretch(canvas, rng, part)
     mark_crossings(canvas, rng, main)
+    hatch_wide_places(canvas, pavement.low)
     outside = ~canvas.mask(pavement.low)
     canvas.paint[outside] = before[outside]
     ground = shapely.union(pavement.high, crossing_zone(roads))

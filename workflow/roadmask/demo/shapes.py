@@ -57,6 +57,19 @@ def turned(ground: Polygon, angle: float, origin: Point) -> Polygon:
     return result
 
 
+def parallels(ground: Polygon, spacing: float, angle: float) -> list[LineString]:
+    """Return lines across a polygon, `spacing` apart, in a direction in radians."""
+    origin = ground.centroid
+    local = turned(ground, -angle, origin)
+    west, south, east, north = local.bounds
+    rows = np.arange(south + spacing, north, spacing)
+    flat = shapely.multilinestrings([[(west, y), (east, y)] for y in rows]) if rows.size else None
+    if flat is None:
+        return []
+    inside = local.intersection(flat)
+    return lines_of(affinity.rotate(inside, angle, origin=origin, use_radians=True))
+
+
 def frame_at(line: LineString, distance: float) -> tuple[Vector, Vector]:
     """Return a point of a line and the line's direction there, as a unit vector."""
     step = min(1.0, line.length / 4)

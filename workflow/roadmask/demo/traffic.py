@@ -13,10 +13,22 @@ from shapely.geometry.base import BaseGeometry
 
 from roadmask.demo.canvas import Canvas
 from roadmask.demo.colours import Colour
-from roadmask.demo.shapes import Vector, box_at, cut, frame_at, left_of, lines_of, ring_at
+from roadmask.demo.shapes import (
+    Vector,
+    box_at,
+    cut,
+    frame_at,
+    left_of,
+    lines_of,
+    long_direction,
+    polygons_of,
+    ring_at,
+)
 from roadmask.demo.streets import CARRIAGEWAY, Network, Road
 
 WHITE, YELLOW = 1, 2
+WIDEST_ROAD = 92.0
+"""Wider than a road with its crossing's corners, in feet: what is wider is a merging of two."""
 
 CAR_COLOURS: tuple[Colour, ...] = (
     (225, 226, 226, 215),
@@ -227,6 +239,17 @@ def _crosswalk(canvas: Canvas, road: Road, place: float, way: int, *, zebra: boo
     reach = (-half, half) if road.one_way else ((0.5, half) if way < 0 else (-half, -0.5))
     # Traffic keeps right: seen along the axis, its side before a crossing is the right one.
     canvas.mark([stop - reach[0] * side, stop - reach[1] * side], WHITE, 1.0)
+
+
+def hatch_wide_places(canvas: Canvas, roadbed: BaseGeometry) -> None:
+    """Hatch the middle of paved places that are wider than any road, as traffic is kept off it."""
+    for part in polygons_of(roadbed.buffer(-WIDEST_ROAD / 2).buffer(10)):
+        if part.area < 500:
+            continue
+        points = shapely.get_coordinates(part.exterior)
+        canvas.mark(points, WHITE, 1.0)
+        angle = long_direction(part) + math.pi / 4
+        canvas.hatch(part, WHITE, 9.0, 2.0, angle)
 
 
 def park_cars(
