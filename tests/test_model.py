@@ -33,7 +33,7 @@ from roadmask.errors import InputError, SettingError
 from roadmask.files import sha256
 from roadmask.grid import Grid
 from roadmask.model import training
-from roadmask.model.augmentation import random_crop, random_symmetry
+from roadmask.model.augmentation import random_crop, random_light, random_symmetry
 from roadmask.model.card import Card, embed_card, read_card
 from roadmask.model.history import Epoch, best_row, is_over, learning_rate
 from roadmask.model.losses import FORMULAS, MaskedLoss, pixel_sums
@@ -336,6 +336,9 @@ class TestHistory:
             ("loss", "l2"),
             ("schedule", "steps"),
             ("plateau_divisor", 1.0),
+            ("average", 1.0),
+            ("light", -0.1),
+            ("precision", "float16"),
             ("seed", -1),
         ],
     )
@@ -358,6 +361,22 @@ class TestAugmentation:
             found.add(turned.tobytes())
         assert len(found) == 8
 
+    def test_light_changes_the_picture_evenly_and_never_the_label(self):
+        ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 4, axis=2)
+        found = [
+            random_light(tf.constant(ramp), 0.4, tf.constant([3, number])).numpy()[0]
+            for number in range(40)
+        ]
+        assert all(np.array_equal(each[:, 3], ramp[0, :, 3]) for each in found)
+        pictures = np.stack([each[:, :3] for each in found]).astype(int)
+        assert np.all(np.diff(pictures, axis=1) >= 0)
+        assert np.all(pictures[:, 0] == 0)
+        middle = pictures[:, 128, 0] / 128
+        assert middle.min() < 0.75
+        assert middle.max() > 1.33
+        # e to the 0.4 + 0.4 / 5 + ln(2) 0.4 / 2, and a little for rounding.
+        assert np.all(np.abs(np.log(middle)) < 0.64)
+
     def test_crops_lie_everywhere_inside(self):
         corners = {
             int(random_crop(self.sample, 3, tf.constant([2, number])).numpy()[0, 0, 0])
@@ -367,7 +386,7 @@ class TestAugmentation:
 
 
 class TestStream:
-    settings = TrainingSettings(batch_size=3, crop=32, seed=4)
+    settings = TrainingSettings(batch_size=3, crop=32, light=0.0, seed=4)
 
     def numbered(self, tmp_path, tiles=5, size=SIZE):
         return train_split(make_dataset(tmp_path, tiles=tiles, size=size))
@@ -588,7 +607,7 @@ class TestTraining:
     def test_other_settings_do_not_take_up_old_weights(self, tmp_path):
         from roadmask.model.state import State, StateFolder
 
-        state = State((row(1),), [np.zeros(3)], [np.ones(2)], [np.zeros(3)])
+        state = State((row(1),), [np.zeros(3)], [np.zeros(3)], [np.ones(2)], [np.zeros(3)])
         StateFolder(tmp_path, {"training.learning_rate": 0.1}).save(state, 1)
         assert StateFolder(tmp_path, {"training.learning_rate": 0.2}).load() is None
         found = StateFolder(tmp_path, {"training.learning_rate": 0.1}).load()
@@ -599,7 +618,8 @@ class TestTraining:
         from roadmask.model.state import State, StateFolder
 
         folder = StateFolder(tmp_path, {})
-        folder.save(State((row(1),), [np.zeros(300)], [np.ones(2)], [np.zeros(3)]), 1)
+        arrays_ = [np.zeros(300)]
+        folder.save(State((row(1),), arrays_, arrays_, [np.ones(2)], arrays_), 1)
         file = folder.path / "epoch-1.npz"
         file.write_bytes(file.read_bytes()[:200])
         assert folder.load() is None

@@ -35,3 +35,28 @@ def random_symmetry(sample: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     way = tf.random.stateless_uniform([], seed, maxval=8, dtype=tf.int32)
     mirrored = tf.cond(way >= 4, lambda: sample[:, ::-1], lambda: sample)
     return tf.image.rot90(mirrored, way % 4)
+
+
+def random_light(sample: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
+    """Change a picture's exposure, tone curve and white balance; its label stays.
+
+    Parameters
+    ----------
+    sample
+        uint8 ``(rows, columns, bands)``, the label its last band. 0 stays 0, which is what
+        a pixel without picture holds.
+    strength
+        Largest change of the exposure as a natural logarithm: 0.4 darkens to 0.67 and
+        brightens to 1.5 of it. The exponent of the tone curve changes by half as much, each
+        band against the others by a fifth.
+    seed
+        int ``(2,)``.
+    """
+    picture, label = sample[..., :-1], sample[..., -1:]
+    bands = picture.shape[-1]
+    draws = tf.random.stateless_uniform([bands + 2], seed, -strength, strength)
+    gain = tf.exp(draws[0] + draws[2:] / 5)
+    exponent = tf.exp(draws[1] / 2)
+    changed = 255 * gain * tf.pow(tf.cast(picture, tf.float32) / 255, exponent)
+    rounded = tf.cast(tf.round(tf.clip_by_value(changed, 0, 255)), sample.dtype)
+    return tf.concat([rounded, label], axis=-1)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from roadmask.dataset.reading import parse_example, records
 from roadmask.errors import InputError
-from roadmask.model.augmentation import random_crop, random_symmetry
+from roadmask.model.augmentation import random_crop, random_light, random_symmetry
 from roadmask.model.losses import UNKNOWN
 from roadmask.model.settings import TrainingSettings
 
@@ -24,7 +24,7 @@ CACHE_BYTES = 2**30
 SHUFFLE_BUFFER = 512
 SHARDS_AT_ONCE = 4
 # What draws from the seed, so that no two get the same numbers.
-ORDER, CROP, SYMMETRY = range(3)
+ORDER, CROP, SYMMETRY, LIGHT = range(4)
 
 
 @dataclass(frozen=True)
@@ -236,6 +236,8 @@ class TrainingStream:
             sample = padded(sample, edge)
         if self.settings.flips:
             sample = random_symmetry(sample, self._seed(SYMMETRY, number))
+        if self.settings.light > 0:
+            sample = random_light(sample, self.settings.light, self._seed(LIGHT, number))
         return tf.ensure_shape(sample, [edge, edge, self.split.bands + 1])
 
 

@@ -38,8 +38,14 @@ class TrainingSettings:
         What it is divided by.
     loss
         One of `LOSSES`.
+    average
+        What is validated and saved is a moving average of the weights; the share of it that
+        each step keeps. 0: the weights themselves.
     flips
         Whether crops are mirrored and turned by quarter turns at random.
+    light
+        Largest random change of exposure, as a natural logarithm: 0.4 is from 0.67 to 1.5
+        times; tone curve and white balance change by less. 0 for none.
     patience
         Epochs without a better validation mean IoU until training ends early.
     precision
@@ -58,7 +64,9 @@ class TrainingSettings:
     plateau_patience: int = 4
     plateau_divisor: float = 5.0
     loss: str = "dice_crossentropy"
+    average: float = 0.99
     flips: bool = True
+    light: float = 0.4
     patience: int = 12
     precision: str = "auto"
     seed: int = 1
@@ -71,6 +79,8 @@ class TrainingSettings:
             raise _wrong("crop", self.crop, f"Write a multiple of {STRIDE}")
         if not 0 < self.learning_rate <= 1:
             raise _wrong("learning_rate", self.learning_rate, "Write such as 0.001")
+        if not 0 <= self.average < 1:
+            raise _wrong("average", self.average, "Write 0, or a number below 1 such as 0.99")
         if not self.plateau_divisor > 1:
             raise _wrong("plateau_divisor", self.plateau_divisor, "Write a number above 1")
         if self.schedule not in SCHEDULES:
@@ -79,6 +89,8 @@ class TrainingSettings:
             raise _wrong("loss", self.loss, f"Write one of {', '.join(LOSSES)}")
         if self.precision not in PRECISIONS:
             raise _wrong("precision", self.precision, f"Write one of {', '.join(PRECISIONS)}")
+        if not 0 <= self.light <= 2:
+            raise _wrong("light", self.light, "Write a number from 0 to 2, such as 0.4")
         if self.seed < 0:
             raise _wrong("seed", self.seed, "Write 0 or more")
 

@@ -38,14 +38,16 @@ class State:
     ----------
     rows
         The epochs so far.
-    weights, optimizer
-        The network's weights and the optimizer's variables after the last of them.
+    weights, average, optimizer
+        The network's weights, their moving average and the optimizer's variables after the
+        last of them.
     best
         The weights after the best of them.
     """
 
     rows: tuple[Epoch, ...]
     weights: Weights
+    average: Weights
     optimizer: Weights
     best: Weights
 
@@ -71,7 +73,12 @@ class StateFolder:
         last, best = f"epoch-{state.rows[-1].epoch}.npz", f"best-{best_epoch}.npz"
         if not (self.path / best).exists():
             _write_arrays(self.path / best, weights=state.best)
-        _write_arrays(self.path / last, weights=state.weights, optimizer=state.optimizer)
+        _write_arrays(
+            self.path / last,
+            weights=state.weights,
+            average=state.average,
+            optimizer=state.optimizer,
+        )
         # The index comes last: what it names is there.
         rows = [asdict(row) for row in state.rows]
         write_json(self.path / INDEX, {"rows": rows, "last": last, "best": best})
@@ -94,6 +101,7 @@ class StateFolder:
         return State(
             rows=tuple(Epoch(**row) for row in index["rows"]),
             weights=last["weights"],
+            average=last["average"],
             optimizer=last["optimizer"],
             best=best["weights"],
         )

@@ -61,6 +61,43 @@ class Result:
         return best_row(self.rows)
 
 
+class MovingAverage:
+    """The moving average of a network's weights, statistics of normalizations included.
+
+    The first steps keep less of it, so that the weights it began with are soon forgotten.
+
+    Parameters
+    ----------
+    network
+        Whose weights are averaged.
+    share
+        How much of the average a step keeps in the end; with 0 it is the weights themselves.
+    """
+
+    def __init__(self, network: keras.Model, share: float) -> None:
+        self.share = share
+        self.weights = [weight.value for weight in network.weights]
+        self.values = [tf.Variable(weight) for weight in self.weights]
+        self._move = tf.function(self._move_values, autograph=False)
+
+    def follow(self, step: int) -> None:
+        """Move towards the weights after a step, counted from 0."""
+        self._move(tf.constant(min(self.share, (step + 1) / (step + 10))))
+
+    def _move_values(self, share: tf.Tensor) -> None:
+        for value, weight in zip(self.values, self.weights, strict=True):
+            value.assign(weight + share * (value - weight))
+
+    def get(self) -> Weights:
+        """Return the average."""
+        return [value.numpy() for value in self.values]
+
+    def set(self, values: Weights) -> None:
+        """Go on from an earlier average."""
+        for variable, value in zip(self.values, values, strict=True):
+            variable.assign(value)
+
+
 class Run:
     """A training while it goes on; what the callbacks share.
 
@@ -88,12 +125,14 @@ class Run:
         self.steps_per_epoch = steps_per_epoch
         self.optimizer = keras.optimizers.Adam(settings.learning_rate)
         self.optimizer.build(network.trainable_variables)
+        self.average = MovingAverage(network, settings.average)
         self.rows: list[Epoch] = []
         self.best: Weights = ()
         if state is not None:
             self.rows = list(state.rows)
             self.best = state.best
             network.set_weights(state.weights)
+            self.average.set(state.average)
             for variable, value in zip(self.optimizer.variables, state.optimizer, strict=True):
                 variable.assign(value)
 
@@ -102,7 +141,7 @@ class Run:
         self.rows.append(row)
         is_best = best_row(self.rows) is row
         if is_best:
-            self.best = self.network.get_weights()
+            self.best = self.average.get()
         return is_best
 
     def state(self) -> State:
@@ -110,13 +149,14 @@ class Run:
         return State(
             rows=tuple(self.rows),
             weights=self.network.get_weights(),
+            average=self.average.get(),
             optimizer=[np.asarray(variable) for variable in self.optimizer.variables],
             best=self.best,
         )
 
 
-class LearningRate(keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets the rate of each step."""
+class Steps(keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets the rate of each step, and averages the weights after it."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()
@@ -124,10 +164,16 @@ class LearningRate(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Set the rate of the step that begins."""
-        step = len(self.run.rows) * self.run.steps_per_epoch + batch
         self.run.optimizer.learning_rate = learning_rate(
-            self.run.settings, self.run.rows, step, self.run.steps_per_epoch
+            self.run.settings, self.run.rows, self._step(batch), self.run.steps_per_epoch
         )
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Average."""
+        self.run.average.follow(self._step(batch))
+
+    def _step(self, batch: int) -> int:
+        return len(self.run.rows) * self.run.steps_per_epoch + batch
 
 
 class DropoutSeeds(keras.callbacks.Callback):  # type: ignore[misc]
@@ -179,8 +225,8 @@ class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         """See the class."""
         loss = float((logs or {})["loss"])
         require_finite(loss, "loss", epoch + 1)
-        # What is judged is what is saved: the network in full precision.
-        self.validator.network.set_weights(self.run.network.get_weights())
+        # What is judged is what is saved: the average, in full precision.
+        self.validator.network.set_weights(self.run.average.get())
         verdict = self.validator.judge()
         require_finite(verdict.loss, "validation loss", epoch + 1)
         row = self._row(epoch + 1, loss, verdict)
@@ -358,7 +404,7 @@ def train(
             verbose=0,
             shuffle=False,  # the stream is in its own order
             callbacks=[
-                LearningRate(run),
+                Steps(run),
                 DropoutSeeds(run),
                 StepReport(run),
                 EpochEnd(run, validator, classes, folder, state_folder),
