@@ -27,7 +27,9 @@ def main() -> None:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
         options = ["--directory", name, "--configfile", str(config), "--dry-run", "--quiet", "all"]
         started = time.perf_counter()
-        subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [*command, *options], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         seconds = time.perf_counter() - started
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     peak = used.ru_maxrss / 1024

@@ -85,6 +85,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "training.plateau_patience": (REGIONS, 3),
     "training.plateau_divisor": (REGIONS, 3),
     "training.flips": (REGIONS, False),
+    "training.light": (REGIONS, 0.1),
     "training.precision": (REGIONS, "float32"),
     "training.seed": (REGIONS, 3),
     "prediction.paths": (REGIONS, ["imagery/*.jp2", "more/d.jp2"]),

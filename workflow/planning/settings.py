@@ -365,6 +365,11 @@ class Training(Section):
     flips: bool = Field(
         default=True, description="whether crops are mirrored and turned by quarter turns"
     )
+    light: Annotated[float, Field(ge=0, le=2)] = Field(
+        default=0.4,
+        description="largest random change of exposure, as a natural logarithm (0.4: from 0.67 to "
+        "1.5 times); tone curve and white balance change by less; 0 for none",
+    )
     patience: Count = Field(
         default=12, description="epochs without a better validation mean IoU until training ends"
     )

@@ -26,6 +26,9 @@ SUBPIXEL = 4
 HEIGHT_UNIT = 0.5
 """Feet of height that one step of the height raster stands for."""
 STRIP = 512
+# Roughness of asphalt that traffic has rolled, on streets and parking lots: its grains are
+# coarser than those of roofs and yards of the same tone.
+ROLLED = 61
 """Rows that are finished at once, to bound the memory."""
 
 
@@ -234,7 +237,12 @@ class Canvas:
         """
         shadow = self.shadows()
         rows, columns = self.shape
-        blotches = _noise(rng, self.shape, (2, 7, 30, 150), (0.5, 0.22, 0.25, 0.45))
+        # Both have the same deviation within a few pixels; only the size of their grains differs.
+        blotches = np.where(
+            self.rough == ROLLED,
+            _noise(rng, self.shape, (5, 30, 150), (0.62, 0.25, 0.45)),
+            _noise(rng, self.shape, (2, 30, 150), (0.6, 0.25, 0.45)),
+        )
         worn = np.clip(
             0.85 + 0.3 * _noise(rng, self.shape, (3, 24), (0.5, 0.5)), 0.45, 0.98
         ).astype(np.float32)

@@ -11,7 +11,7 @@ import shapely
 from shapely import Point, Polygon
 
 from roadmask.demo.blocks import Blocks
-from roadmask.demo.canvas import BORDER, HEIGHT_UNIT, Canvas
+from roadmask.demo.canvas import BORDER, HEIGHT_UNIT, ROLLED, Canvas
 from roadmask.demo.colours import CONCRETE, Colour, asphalt
 from roadmask.demo.pavement import Pavement
 from roadmask.demo.shapes import Vector, cut, frame_at, left_of
@@ -157,12 +157,12 @@ def _surface(
             piece = cut(road.line, start, min(end, road.line.length))
             if piece.intersects(view.buffer(60)):
                 strip = piece.buffer(road.width / 2 + 1, cap_style="flat")
-                canvas.fill_geometry(strip, tone, rough=60)
+                canvas.fill_geometry(strip, tone, rough=ROLLED)
     tones[alleys] = asphalt(rng)
     keep = ~(low | alleys)
     tones[keep] = before[keep]
-    canvas.rough[low] = 60
-    canvas.rough[keep & (canvas.rough == 60)] = 64
+    canvas.rough[low | alleys] = ROLLED
+    canvas.rough[keep & (canvas.rough == ROLLED)] = 64
 
 
 def _low_traffic(
@@ -231,7 +231,7 @@ def _viaduct(
     for parapet in open_outline(pavement.high, pavement):
         canvas.stroke(shapely.get_coordinates(parapet), DECK_EDGE, 2.0)
     canvas.pixels[deck] = tone
-    canvas.rough[deck] = 55
+    canvas.rough[deck] = ROLLED
     canvas.heights[deck] = round(VIADUCT_HEIGHT / HEIGHT_UNIT)
     # Ramps come down to the ground where their upper part ends.
     for road in roads:
