@@ -338,10 +338,10 @@ def _check_crop(crop: int) -> int:
 class Training(Section):
     """How the network is trained. `roadmask.model.settings` has the same keys and defaults."""
 
-    epochs: Count = Field(default=22, description="passes over the training tiles, at most")
-    batch_size: Count = Field(default=8, description="crops a step")
+    epochs: Count = Field(default=30, description="passes over the training tiles, at most")
+    batch_size: Count = Field(default=4, description="crops a step")
     crop: Annotated[int, Field(ge=16), AfterValidator(_check_crop)] = Field(
-        default=256,
+        default=128,
         description="edge of the random crops in pixels, a multiple of 16; smaller tiles are "
         "taken whole",
     )
@@ -366,7 +366,7 @@ class Training(Section):
         default=True, description="whether crops are mirrored and turned by quarter turns"
     )
     light: Annotated[float, Field(ge=0, le=2)] = Field(
-        default=0.4,
+        default=0.1,
         description="largest random change of exposure, as a natural logarithm (0.4: from 0.67 to "
         "1.5 times); tone curve and white balance change by less; 0 for none",
     )

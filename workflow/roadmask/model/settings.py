@@ -56,9 +56,9 @@ class TrainingSettings:
         Of the weights, the order, the augmentation and the dropout.
     """
 
-    epochs: int = 22
-    batch_size: int = 8
-    crop: int = 256
+    epochs: int = 30
+    batch_size: int = 4
+    crop: int = 128
     learning_rate: float = 0.002
     schedule: str = "cosine"
     plateau_patience: int = 4
@@ -66,7 +66,7 @@ class TrainingSettings:
     loss: str = "dice_crossentropy"
     average: float = 0.99
     flips: bool = True
-    light: float = 0.4
+    light: float = 0.1
     patience: int = 12
     precision: str = "auto"
     seed: int = 1
