@@ -84,6 +84,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "training.schedule": (REGIONS, "constant"),
     "training.plateau_patience": (REGIONS, 3),
     "training.plateau_divisor": (REGIONS, 3),
+    "training.average": (REGIONS, 0.9),
     "training.flips": (REGIONS, False),
     "training.light": (REGIONS, 0.1),
     "training.precision": (REGIONS, "float32"),

@@ -362,6 +362,11 @@ class Training(Section):
     loss: Literal["dice_crossentropy", "dice", "crossentropy"] = Field(
         default="dice_crossentropy", description="dice_crossentropy, dice or crossentropy"
     )
+    average: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.99,
+        description="share that the moving average of the weights, which is what is saved, keeps "
+        "at each step; 0 for none",
+    )
     flips: bool = Field(
         default=True, description="whether crops are mirrored and turned by quarter turns"
     )
