@@ -119,5 +119,5 @@ class PairedTiles:
 
 def _same_place(one: Grid, other: Grid) -> bool:
     # A GeoTIFF may name the same CRS in other words, so only the pixels are compared.
-    relative = ~other.transform * one.transform
+    relative = ~other.transform @ one.transform
     return bool(relative.almost_equals(relative.identity(), precision=1e-3))

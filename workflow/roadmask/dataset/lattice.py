@@ -72,7 +72,7 @@ def _outline(grid: Grid, margin: float) -> shapely.Polygon:
     left, top = margin, margin
     right, bottom = grid.width - margin, grid.height - margin
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-    return shapely.Polygon([grid.transform * corner for corner in corners])
+    return shapely.Polygon([grid.transform @ corner for corner in corners])
 
 
 def tile_grid(scene: Grid, x: int, y: int, size: int) -> Grid:

@@ -186,5 +186,5 @@ def lattice_origin(grid: Grid) -> tuple[int, int]:
     Of two sheets whose origins are a whole number of pixels apart, these are exactly that
     number apart. Sheets that are a fraction of a pixel apart get the nearest lattice.
     """
-    column, row = ~grid.transform * (0.0, 0.0)
+    column, row = ~grid.transform @ (0.0, 0.0)
     return math.floor(ROUNDING - column), math.floor(ROUNDING - row)
