@@ -26,8 +26,8 @@ SUBPIXEL = 4
 HEIGHT_UNIT = 0.5
 """Feet of height that one step of the height raster stands for."""
 STRIP = 512
-# Roughness of asphalt that traffic has rolled, on streets and parking lots: its grains are
-# coarser than those of roofs and yards of the same tone.
+# Roughness of asphalt that traffic has rolled: its grains are coarser than those of parking
+# lots, yards and roofs of the same tone.
 ROLLED = 61
 """Rows that are finished at once, to bound the memory."""
 

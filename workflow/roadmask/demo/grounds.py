@@ -9,7 +9,7 @@ import shapely
 from shapely import LineString, Polygon, affinity
 from shapely.geometry.base import BaseGeometry
 
-from roadmask.demo.canvas import ROLLED, Canvas
+from roadmask.demo.canvas import Canvas
 from roadmask.demo.colours import CONCRETE, GRASS, SOIL, Colour, asphalt, pick, scaled
 from roadmask.demo.shapes import (
     Vector,
@@ -142,7 +142,7 @@ class Grounds:
             Direction of its rows, in radians.
         """
         rng, canvas = self.rng, self.canvas
-        canvas.fill_geometry(ground, asphalt(rng), rough=ROLLED)
+        canvas.fill_geometry(ground, asphalt(rng), rough=60)
         origin = ground.centroid
         inner = largest(ground.buffer(-3))
         if inner is None:
