@@ -24,7 +24,7 @@ rule write_dataset:
     resources:
         mem_mb=megabytes(3000),
     params:
-        results=PLAN.settings.results,
+        results=literal(PLAN.settings.results),
         scenes=of_scenes(PLAN.training),
         train=options("split.train"),
         val=options("split.val"),

@@ -27,7 +27,7 @@ rule evaluate:
     resources:
         mem_mb=megabytes(2000),
     params:
-        results=PLAN.settings.results,
+        results=literal(PLAN.settings.results),
         scenes=of_scenes(PLAN.training),
         reference=literal(PLAN.layer("labels.reference", flag="reference").arguments),
         reference_state=PLAN.layer("labels.reference").fingerprint,

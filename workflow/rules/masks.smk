@@ -86,7 +86,7 @@ rule mosaic_masks:
     resources:
         mem_mb=megabytes(1000),
     params:
-        results=PLAN.settings.results,
+        results=literal(PLAN.settings.results),
         scenes=of_scenes(PLAN.training),
         vrt=f"--output={PLAN.settings.results}/masks.vrt",
         code=PLAN.code("mosaic"),

@@ -69,7 +69,7 @@ rule mosaic_predictions:
     resources:
         mem_mb=megabytes(1000),
     params:
-        results=PLAN.settings.results,
+        results=literal(PLAN.settings.results),
         scenes=of_scenes(PLAN.prediction),
         vrt=f"--output={PLAN.settings.results}/predictions.vrt",
         code=PLAN.code("mosaic"),

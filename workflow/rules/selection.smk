@@ -56,7 +56,7 @@ rule summarize_selection:
     resources:
         mem_mb=megabytes(500),
     params:
-        results=PLAN.settings.results,
+        results=literal(PLAN.settings.results),
         scenes=of_scenes(PLAN.training),
         review=options("selection.review"),
         review_state=PLAN.state("selection.review"),

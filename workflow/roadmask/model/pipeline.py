@@ -172,9 +172,7 @@ class TrainingStream:
         dataset = (
             make(first).batch(self.settings.batch_size, drop_remainder=True).map(_part).prefetch(2)
         )
-        options = tf.data.Options()
-        options.threading.private_threadpool_size = self.threads
-        return dataset.with_options(options)
+        return dataset.with_options(_options(self.threads))
 
     def _seed(self, purpose: int, number: tf.Tensor) -> tf.Tensor:
         first = tf.constant(self.settings.seed * 3 + purpose, tf.int64)
@@ -253,6 +251,13 @@ def validation_batches(
     )
     batch = max(1, batch_pixels // edge**2)
     batches = samples.map(lambda sample: padded(sample, edge)).batch(batch).map(_part).prefetch(1)
+    return batches.with_options(_options(threads))
+
+
+def _options(threads: int) -> tf.data.Options:
     options = tf.data.Options()
     options.threading.private_threadpool_size = threads
-    return batches.with_options(options)
+    # All parallelism is set here by hand; and the tuner's thread, which sleeps up to a
+    # minute between its looks, would keep the training from ending meanwhile.
+    options.autotune.enabled = False
+    return options
