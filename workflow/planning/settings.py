@@ -338,7 +338,7 @@ def _check_crop(crop: int) -> int:
 class Training(Section):
     """How the network is trained. `roadmask.model.settings` has the same keys and defaults."""
 
-    epochs: Count = Field(default=30, description="passes over the training tiles, at most")
+    epochs: Count = Field(default=32, description="passes over the training tiles, at most")
     batch_size: Count = Field(default=4, description="crops a step")
     crop: Annotated[int, Field(ge=16), AfterValidator(_check_crop)] = Field(
         default=128,

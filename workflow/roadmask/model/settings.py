@@ -56,7 +56,7 @@ class TrainingSettings:
         Of the weights, the order, the augmentation and the dropout.
     """
 
-    epochs: int = 30
+    epochs: int = 32
     batch_size: int = 4
     crop: int = 128
     learning_rate: float = 0.002
