@@ -351,7 +351,6 @@ def test_degrees_and_feet_give_the_same_road():
     to_crs = grid.transform
     degrees = shapely.transform(road, lambda xy: np.column_stack(to_crs @ (xy[:, 0], xy[:, 1])))
     corners = np.array(degrees.exterior.coords)
-    lines = [LineString(corners[[0, 1]]), LineString(corners[[2, 3]])]
     lines = [
         line
         for line in (LineString(corners[i : i + 2]) for i in range(4))

@@ -98,13 +98,14 @@ def label_regions(
         other where it holds no centerline.
     """
     frame = Frame(grid.pixel_metres)
-    stations = place_stations(to_frame(centerlines, grid, frame))
+    axes = to_frame(centerlines, grid, frame)
+    stations = place_stations(axes)
     if len(stations) == 0:
         return RegionLabels(np.full(grid.shape, OTHER, np.uint8), _counts())
     lines = to_frame(street_lines, grid, frame)
     if len(lines) == 0:
         return RegionLabels(np.full(grid.shape, UNKNOWN, np.uint8), _counts())
-    bridges = bridge_gaps(lines, to_frame(centerlines, grid, frame), min(frame.pixel))
+    bridges = bridge_gaps(lines, axes, min(frame.pixel))
     walls = Walls.from_lines(np.concatenate([lines, bridges]))
     barrier = burn(barrier, bridges, frame)
 
