@@ -167,6 +167,9 @@ def test_all_problems_are_named_at_once() -> None:
         ("labels: {raster: 'm/{scene}.png'}", "labels.raster.path", "m/{scene}.png"),
         ("labels: {raster: {path: 'm/{scene}.png'}}", "labels.raster.path", "m/{scene}.png"),
         ("prediction: {paths: a.jp2}", "prediction.paths", ["a.jp2"]),
+        ("results: ./a//b/", "results", "a/b"),
+        (f"results: {Path.cwd()}/a", "results", "a"),
+        ("results: /elsewhere/a/", "results", "/elsewhere/a"),
         ("classes: {water: [[1, 2, 3], [4, 5, 6]]}", "classes", {"water": [[1, 2, 3], [4, 5, 6]]}),
     ],
 )

@@ -12,6 +12,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -409,7 +410,9 @@ class Prediction(Section):
 def _check_folder(path: str) -> str:
     if set(path) & set("{}<>*?\n"):
         raise PydanticCustomError("folder", "has one of {}<>*? in it", {})
-    return path
+    # One spelling for one folder: Snakemake keeps what it knows of results by their paths.
+    folder, here = PurePosixPath(path), Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def _check_classes(classes: dict[str, Any]) -> dict[str, Any]:
