@@ -5,8 +5,6 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-LOCK := requirements.lock
-READY := $(VENV)/.ready
 # Nothing that the caller's shell says about Python or PROJ may leak into the environment.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PROJ_DATA PROJ_LIB GDAL_DATA
 
@@ -19,21 +17,8 @@ help:
 	@echo "make lint       all linters        make lock    renew the lock and envs/"
 	@echo "make bench      benchmarks         make clean   remove .venv"
 
-env: $(READY)
-
-# connection-pool exists as source only: its build tools come first, hashed like all else.
-$(READY): $(LOCK) workflow/tools/find_python.sh
-	python="$$(bash workflow/tools/find_python.sh)"
-	echo "making $(VENV) with $$("$$python" --version) ($$python)"
-	rm -rf $(VENV)
-	"$$python" -m venv $(VENV)
-	build="$$(mktemp)"
-	trap 'rm -f "$$build"' EXIT
-	awk '/^[a-z]/ { keep = /^(packaging|setuptools|wheel)==/ } keep' $(LOCK) > "$$build"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$$build"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  --no-build-isolation -r $(LOCK)
-	touch $@
+env:
+	VENV=$(VENV) bash workflow/tools/make_env.sh
 
 run: env
 	. $(BIN)/activate; snakemake --cores 8
