@@ -26,10 +26,10 @@ SUBPIXEL = 4
 HEIGHT_UNIT = 0.5
 """Feet of height that one step of the height raster stands for."""
 STRIP = 512
-# Roughness of asphalt that traffic has rolled: its grains are coarser than those of parking
-# lots, yards and roofs of the same tone.
-ROLLED = 61
 """Rows that are finished at once, to bound the memory."""
+ROLLED = 61
+"""Roughness of asphalt that traffic has rolled: its grains are coarser than those of yards and
+roofs of the same tone."""
 
 
 class Canvas:

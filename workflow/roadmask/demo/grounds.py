@@ -9,7 +9,7 @@ import shapely
 from shapely import LineString, Polygon, affinity
 from shapely.geometry.base import BaseGeometry
 
-from roadmask.demo.canvas import Canvas
+from roadmask.demo.canvas import ROLLED, Canvas
 from roadmask.demo.colours import CONCRETE, GRASS, SOIL, Colour, asphalt, pick, scaled
 from roadmask.demo.shapes import (
     Vector,
@@ -28,6 +28,8 @@ COURTS: tuple[Colour, ...] = ((72, 112, 84, 95), (132, 70, 56, 120), (70, 92, 12
 SAFETY: tuple[Colour, ...] = ((60, 104, 120, 90), (150, 74, 58, 130), (92, 120, 70, 110))
 TOYS: tuple[Colour, ...] = ((190, 70, 60, 180), (214, 180, 70, 205), (60, 90, 160, 120))
 STALL, STALL_DEPTH, AISLE = 9.0, 18.0, 23.0
+# Share of the parking lots that are worn like a street.
+BUSY_LOTS = 0.4
 
 
 class Grounds:
@@ -142,7 +144,9 @@ class Grounds:
             Direction of its rows, in radians.
         """
         rng, canvas = self.rng, self.canvas
-        canvas.fill_geometry(ground, asphalt(rng), rough=60)
+        # Nothing but its stalls, its cars and its shape tell a busy lot from a street.
+        rolled = rng.random() < BUSY_LOTS
+        canvas.fill_geometry(ground, asphalt(rng), rough=ROLLED if rolled else 60)
         origin = ground.centroid
         inner = largest(ground.buffer(-3))
         if inner is None:
