@@ -104,7 +104,7 @@ TABLE = (
     Row(("labels.polygons.*",), _since("masks"), "`polygons`"),
     Row(("labels.raster.path", "labels.threshold"), _since("masks"), "`raster`"),
     Row(("labels.islands.*", "classes"), _since("masks")),
-    Row(("labels.reference.*",), _since("evaluation")),
+    Row(("labels.reference.*", "evaluation.*"), _since("evaluation")),
     Row(("selection.*",), _AFTER_SELECTION),
     Row(("split.*",), _since("dataset")),
     Row(("model.*", "training.*"), _since("model")),

@@ -407,6 +407,16 @@ class Prediction(Section):
     )
 
 
+class Evaluation(Section):
+    """How predictions are scored."""
+
+    tolerance: PositiveDistance = Field(
+        default="5 ft",
+        description="how far off an outline may lie for relaxed_f1_ground and boundary_f1_ground; "
+        "the figures without _ground allow 3 pixels",
+    )
+
+
 def _check_folder(path: str) -> str:
     if set(path) & set("{}<>*?\n"):
         raise PydanticCustomError("folder", "has one of {}<>*? in it", {})
@@ -490,6 +500,9 @@ class Settings(Section):
     training: Training = Field(default=Training(), description="how the network is trained")
     prediction: Prediction = Field(
         default=Prediction(), description="where and how the network is applied"
+    )
+    evaluation: Evaluation = Field(
+        default=Evaluation(), description="how predictions are scored on the test ground"
     )
 
     @property

@@ -8,6 +8,9 @@ rule evaluation:
 rule evaluate:
     input:
         predictions=expand("<results>/predictions/{scene}.tif", scene=PLAN.training),
+        probabilities=expand(
+            "<results>/predictions/probability/{scene}.tif", scene=PLAN.training
+        ),
         masks=expand("<results>/masks/{scene}.tif", scene=PLAN.training),
         dataset="<results>/dataset/dataset.json",
         split="<results>/dataset/split.gpkg",
@@ -17,6 +20,7 @@ rule evaluate:
     output:
         metrics="<results>/evaluation/metrics.json",
         tiles="<results>/evaluation/tiles.csv",
+        curves="<results>/evaluation/precision_recall.csv",
     log:
         "<logs>/evaluation/evaluation.log",
     benchmark:
@@ -31,6 +35,7 @@ rule evaluate:
         scenes=of_scenes(PLAN.training),
         reference=literal(PLAN.layer("labels.reference", flag="reference").arguments),
         reference_state=PLAN.layer("labels.reference").fingerprint,
+        tolerance=options("evaluation.tolerance"),
         area=literal(PLAN.layer("area").arguments),
         area_state=PLAN.layer("area").fingerprint,
         code=PLAN.code("evaluation"),
@@ -39,6 +44,7 @@ rule evaluate:
     shell:
         "python -m roadmask evaluation {params.scenes:q}"
         " --predictions {params.results:q}/predictions/{{scene}}.tif"
+        " --probabilities {params.results:q}/predictions/probability/{{scene}}.tif"
         " --masks {params.results:q}/masks/{{scene}}.tif"
         " --dataset {input.dataset:q} --split {input.split:q} --model {input.model:q}"
-        " --output {output.metrics:q} {params.reference:q} {params.area:q} --log {log:q}"
+        " --output {output.metrics:q} {params.tolerance:q} {params.reference:q} {params.area:q} --log {log:q}"

@@ -21,6 +21,7 @@ rule write_report:
         split=rules.write_dataset.output.split if IS_TRAINED else [],
         evaluation=rules.evaluate.output.metrics if IS_TRAINED else [],
         tiles=rules.evaluate.output.tiles if IS_TRAINED else [],
+        curves=rules.evaluate.output.curves if IS_TRAINED else [],
     output:
         "<results>/report/index.html",
     log:

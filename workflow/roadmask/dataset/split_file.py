@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -112,43 +113,83 @@ def _pictures(plan: Plan, pictures: Mapping[str, Ground]) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(rows, geometry="geometry")
 
 
-def blocks_on(path: Path, scene: str, grid: Grid, split: str) -> list[shapely.Polygon]:
-    """Return the ground of a split as far as it touches a scene.
+@dataclass(frozen=True)
+class BlockGround:
+    """A block as far as a scene goes.
+
+    Attributes
+    ----------
+    name
+        The same for one block on all scenes that it touches.
+    split
+        ``train``, ``val`` or ``test``.
+    polygon
+        In the scene's CRS, unclipped, exact.
+    """
+
+    name: str
+    split: str
+    polygon: shapely.Polygon
+
+
+class SplitFile:
+    """The blocks of ``dataset/split.gpkg``, read once for all scenes.
 
     Parameters
     ----------
     path
-        ``dataset/split.gpkg``.
-    scene
-        The scene's name, which finds its block in pixel mode.
-    grid
-        The scene's pixels.
-    split
-        ``train``, ``val`` or ``test``.
-
-    Returns
-    -------
-    list of shapely.Polygon
-        In the scene's CRS, unclipped, exact. No two share area. Pixels are of a split when
-        their centre lies inside.
+        The file.
 
     Raises
     ------
     InputError
-        If the file can't be read.
+        If it can't be read.
     """
-    try:
-        table = pyogrio.read_dataframe(path, layer="blocks")
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(path, f"it can't be read ({error})", "Make stage dataset") from error
-    ground = Ground.of(grid)
-    if "scene" in table.columns:
-        held = table[(table["scene"] == scene) & (table["split"] == split)]
-        return [ground.outline] if len(held) else []
-    own = [key for key in table["crs"].unique() if CRS.from_string(key) == grid.crs]
-    held = table[table["crs"].isin(own) & (table["split"] == split)]
-    boxes = [shapely.box(*corners) for corners in held[["left", "bottom", "right", "top"]].values]
-    return [box for box in boxes if box.intersects(ground.inner)]
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._table = pyogrio.read_dataframe(path, layer="blocks", read_geometry=False)
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+            raise InputError(path, f"it can't be read ({error})", "Make stage dataset") from error
+
+    def on(self, scene: str, grid: Grid) -> list[BlockGround]:
+        """Return the blocks that touch a scene. No two share area.
+
+        Parameters
+        ----------
+        scene
+            The scene's name, which finds its block in pixel mode.
+        grid
+            The scene's pixels. They are of a block when their centre lies inside.
+        """
+        table, ground = self._table, Ground.of(grid)
+        if "scene" in table.columns:
+            held = table[table["scene"] == scene]
+            return [BlockGround(scene, str(split), ground.outline) for split in held["split"]]
+        left, bottom, right, top = ground.inner.bounds
+        held = table[
+            table["crs"].isin(self._keys_of(grid.crs))
+            & (table["left"] < right)
+            & (table["right"] > left)
+            & (table["bottom"] < top)
+            & (table["top"] > bottom)
+        ]
+        blocks = [
+            BlockGround(f"{key} {corners[0]!r} {corners[1]!r}", str(split), shapely.box(*corners))
+            for key, split, *corners in held[
+                ["crs", "split", "left", "bottom", "right", "top"]
+            ].itertuples(index=False)
+        ]
+        # A turned scene has bounds wider than itself.
+        return [block for block in blocks if block.polygon.intersects(ground.inner)]
+
+    def _keys_of(self, crs: CRS | None) -> list[str]:
+        return [key for key in self._table["crs"].unique() if CRS.from_string(key) == crs]
+
+
+def blocks_on(path: Path, scene: str, grid: Grid, split: str) -> list[shapely.Polygon]:
+    """Return the ground of one split as far as it touches a scene; see `SplitFile.on`."""
+    return [block.polygon for block in SplitFile(path).on(scene, grid) if block.split == split]
 
 
 def _styles() -> pd.DataFrame:

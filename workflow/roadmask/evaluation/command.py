@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
 import json
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,12 +17,18 @@ import rasterio
 from rasterio.io import DatasetReader
 
 from roadmask import __version__
-from roadmask.dataset.split_file import blocks_on
+from roadmask.dataset.split_file import SplitFile
+from roadmask.distance import Distance, parse_distance
 from roadmask.errors import InputError
-from roadmask.evaluation.comparison import SceneCounts, SceneFiles, compare_scene, compare_window
-from roadmask.evaluation.metrics import TOLERANCE, Counts, scores
-from roadmask.files import sha256, write_json, write_text
-from roadmask.grid import Grid, TileGrid
+from roadmask.evaluation.bootstrap import Bootstrap, stacked
+from roadmask.evaluation.comparison import BlockWindows, SceneFiles, Task, compare_scene
+from roadmask.evaluation.metrics import RELAXED, Counts, MaskCounts, method, scores
+from roadmask.evaluation.nearness import Tolerance
+from roadmask.evaluation.probabilities import curve
+from roadmask.evaluation.tile_table import rounded, start_table, tile_rows
+from roadmask.files import replacing, sha256, write_json
+from roadmask.grid import Grid
+from roadmask.model.card import outputs_of
 from roadmask.polygon_windows import PolygonWindows
 from roadmask.raster import environment
 from roadmask.vectors_io import VectorSource, add_source_arguments, read_layer, source_from
@@ -30,10 +36,12 @@ from roadmask.vectors_io import VectorSource, add_source_arguments, read_layer, 
 log = logging.getLogger("roadmask.evaluation")
 
 DECIMALS = 6
+TOLERANCE_KEY = "evaluation.tolerance"
+BINARY = ("other", "road")
 
 
 @dataclass(frozen=True)
-class Task:
+class Setup:
     """What is the same for all scenes.
 
     Attributes
@@ -43,7 +51,9 @@ class Task:
     road
         The class that the reference holds.
     split
-        ``dataset/split.gpkg``.
+        The blocks.
+    tolerance
+        The second one, on the ground.
     tile_size, tile_overlap
         How scenes are cut into tiles, in pixels.
     reference, area
@@ -52,59 +62,86 @@ class Task:
 
     names: tuple[str, ...]
     road: int
-    split: Path
+    split: SplitFile
+    tolerance: Distance
     tile_size: int
     tile_overlap: int
     reference: VectorSource | None
     area: VectorSource | None
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The files of one scene."""
+
+    name: str
+    mask: Path
+    prediction: Path | None
+    probability: Path | None
+
+
 @dataclass
 class Results:
     """What was found, over all scenes and for each."""
 
-    total: SceneCounts
-    scenes: dict[str, SceneCounts] = field(default_factory=dict)
-    tiles: list[dict[str, Any]] = field(default_factory=list)
+    labels: Bootstrap[Counts]
+    reference: Bootstrap[Counts]
+    masks: Bootstrap[MaskCounts]
+    scenes: dict[str, dict[str, Any]] = field(default_factory=dict)
     predictions: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``python -m roadmask evaluation``."""
     parser.add_argument("--predictions", type=Path, nargs="*", default=[], help="class rasters")
+    parser.add_argument(
+        "--probabilities", type=Path, nargs="*", default=[], help="probability rasters"
+    )
     parser.add_argument("--masks", type=Path, nargs="+", required=True, help="label rasters")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json")
     parser.add_argument("--split", type=Path, required=True, help="split.gpkg")
     parser.add_argument("--model", type=Path, help="the .keras file that predicted")
-    parser.add_argument("--output", type=Path, required=True, help="metrics.json")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="metrics.json; tiles.csv and precision_recall.csv are written beside it",
+    )
+    parser.add_argument(
+        f"--{TOLERANCE_KEY}", dest="tolerance", required=True, help="a distance on the ground"
+    )
     add_source_arguments(parser, "reference")
     add_source_arguments(parser, "area")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Score all scenes."""
-    task = _task(arguments)
-    predictions = {path.stem: path for path in arguments.predictions}
-    masks = {path.stem: path for path in arguments.masks}
-    unlabelled = sorted(predictions.keys() - masks.keys())
-    if unlabelled:
-        log.info("%d predictions have no mask and are left out", len(unlabelled))
-    results = Results(SceneCounts(Counts.zero(len(task.names))))
-    with environment():
-        for name in sorted(masks):
-            _evaluate_scene(name, masks[name], predictions.get(name), task, results)
-    if not results.total.labels.confusion.sum():
+    setup = _setup(arguments)
+    scenes = _inputs(arguments)
+    with environment(), replacing(arguments.output.with_name("tiles.csv")) as table:
+        tolerances = 2 if _has_second_tolerance(scenes, setup.tolerance) else 1
+        results = Results(
+            labels=Bootstrap(Counts.zero(len(setup.names), tolerances)),
+            reference=Bootstrap(Counts.zero(2, tolerances)),
+            masks=Bootstrap(MaskCounts.zero()),
+        )
+        with table.open("w", encoding="utf-8", newline="") as file:
+            writer = start_table(file, setup.names)
+            for scene in scenes:
+                _evaluate_scene(scene, setup, results, writer)
+    made = _made_by(results, arguments.model)
+    if not results.labels.total().confusion.any():
         log.warning(
             "no pixel of the test ground has both a known label and a prediction: "
             "the figures are null; see split.test and split.block"
         )
-    metrics = _metrics(results, task, _made_by(results, arguments.model))
-    write_text(arguments.output.with_name("tiles.csv"), _table(results.tiles, task))
+    _write_curves(arguments.output.with_name("precision_recall.csv"), results, setup)
+    metrics = _metrics(results, setup, made)
     write_json(arguments.output, metrics)
     _report(metrics)
 
 
-def _task(arguments: argparse.Namespace) -> Task:
+def _setup(arguments: argparse.Namespace) -> Setup:
     try:
         dataset = json.loads(arguments.dataset.read_text(encoding="utf-8"))
         names = ("other", *(name for name in dataset["classes"] if name != "other"))
@@ -113,11 +150,12 @@ def _task(arguments: argparse.Namespace) -> Task:
         raise InputError(
             arguments.dataset, f"it does not describe a data set ({error!r})", "Make stage dataset"
         ) from error
-    return Task(
+    return Setup(
         names=names,
         # A reference is one layer of polygons: of the class road, or of the first.
         road=names.index("road") if "road" in names else 1,
-        split=arguments.split,
+        split=SplitFile(arguments.split),
+        tolerance=parse_distance(arguments.tolerance, TOLERANCE_KEY),
         tile_size=size,
         tile_overlap=overlap,
         reference=source_from(arguments, "reference"),
@@ -125,42 +163,103 @@ def _task(arguments: argparse.Namespace) -> Task:
     )
 
 
+def _inputs(arguments: argparse.Namespace) -> list[Inputs]:
+    """Bring the files of each scene together, in the order of their names."""
+    masks, predictions, probabilities = (
+        {path.stem: path for path in paths}
+        for paths in (arguments.masks, arguments.predictions, arguments.probabilities)
+    )
+    unlabelled = sorted(predictions.keys() - masks.keys())
+    if unlabelled:
+        log.info("%d predictions have no mask and are left out", len(unlabelled))
+    missing = sorted((predictions.keys() & masks.keys()) - probabilities.keys())
+    if probabilities and missing:
+        raise InputError(
+            predictions[missing[0]], "its probability raster is not given", "Give all, or none"
+        )
+    return [
+        Inputs(name, masks[name], predictions.get(name), probabilities.get(name))
+        for name in sorted(masks)
+    ]
+
+
+def _has_second_tolerance(scenes: Sequence[Inputs], tolerance: Distance) -> bool:
+    """Tell whether the ground has a size; scenes either all lie somewhere, or none does."""
+    with _open(scenes[0].mask) as dataset:
+        return tolerance.unit == "px" or dataset.crs is not None
+
+
 def _evaluate_scene(
-    name: str, mask: Path, prediction: Path | None, task: Task, results: Results
+    scene: Inputs, setup: Setup, results: Results, table: csv.DictWriter[str]
 ) -> None:
     """Count one scene and its tiles."""
-    with _opened(name, mask, prediction, task) as files:
-        counts = compare_scene(files, len(task.names), task.road)
-        results.total = results.total + counts
-        results.scenes[name] = counts
-        if files.prediction is None:
-            return
-        results.predictions[str(prediction)] = files.prediction.tags()
-        results.tiles.extend(_tile_rows(name, files, task))
-    log.info("%s: %d pixels of test ground", name, counts.labels.confusion.sum())
+    with _opened(scene, setup) as files:
+        task = _task(files, setup)
+        tolerances = len(task.tolerances)
+        labels, reference = Counts.zero(len(setup.names), tolerances), Counts.zero(2, tolerances)
+        masks, blocks = MaskCounts.zero(), set[str]()
+        for found in compare_scene(files, task):
+            results.masks.add(found.blocks, found.masks)
+            masks, blocks = masks + found.masks.over_all(), blocks | set(found.blocks)
+            if found.labels is not None:
+                results.labels.add(found.blocks, found.labels)
+                labels = labels + found.labels.over_all()
+            if found.reference is not None:
+                results.reference.add(found.blocks, found.reference)
+                reference = reference + found.reference.over_all()
+        results.scenes[scene.name] = _scene_figures(labels, reference, masks, len(blocks), setup)
+        if files.prediction is not None:
+            results.predictions[str(scene.prediction)] = files.prediction.tags()
+            for row in tile_rows(
+                scene.name, files, files.prediction, task, setup.tile_size, setup.tile_overlap
+            ):
+                table.writerow(rounded(row, DECIMALS))
+    log.info("%s: %d pixels of test ground", scene.name, labels.confusion.sum())
+
+
+def _task(files: SceneFiles, setup: Setup) -> Task:
+    grid = Grid.from_dataset(files.mask)
+    tolerances: tuple[Tolerance, ...] = (RELAXED,)
+    if setup.tolerance.unit == "px" or grid.crs is not None:
+        tolerances = (RELAXED, Tolerance.on(setup.tolerance, grid, TOLERANCE_KEY))
+    return Task(setup.names, setup.road, tolerances)
 
 
 @contextmanager
-def _opened(name: str, mask: Path, prediction: Path | None, task: Task) -> Iterator[SceneFiles]:
+def _opened(scene: Inputs, setup: Setup) -> Iterator[SceneFiles]:
     """Open a scene's rasters and read its polygons."""
     with ExitStack() as stack:
-        label = stack.enter_context(_open(mask))
-        grid = Grid.from_dataset(label)
-        predicted = None
-        if prediction is not None:
-            predicted = stack.enter_context(_open(prediction))
-            if Grid.from_dataset(predicted) != grid:
+        mask = stack.enter_context(_open(scene.mask))
+        grid = Grid.from_dataset(mask)
+        others = []
+        for path in (scene.prediction, scene.probability):
+            others.append(None if path is None else stack.enter_context(_open(path)))
+            if others[-1] is not None and Grid.from_dataset(others[-1]) != grid:
                 raise InputError(
-                    prediction,
-                    f"its pixel grid is not that of {mask}",
+                    str(path),
+                    f"its pixel grid is not that of {scene.mask}",
                     "Make stages masks and predictions again",
                 )
+        prediction, probability = others
+        outputs = outputs_of(len(setup.names) - 1)
+        if probability is not None and probability.count != outputs:
+            raise InputError(
+                str(scene.probability),
+                f"it has {probability.count} bands, and the classes of the data set ask for "
+                f"{outputs}",
+                "Make stage predictions again",
+            )
         yield SceneFiles(
-            mask=label,
-            prediction=predicted,
-            reference=_polygons(task.reference, grid, "labels.reference"),
-            test=PolygonWindows(grid, blocks_on(task.split, name, grid, "test")),
-            area=_polygons(task.area, grid, "area"),
+            mask=mask,
+            blocks=BlockWindows(
+                scene.name,
+                grid,
+                setup.split.on(scene.name, grid),
+                _polygons(setup.area, grid, "area"),
+            ),
+            prediction=prediction,
+            probability=probability,
+            reference=_polygons(setup.reference, grid, "labels.reference"),
         )
 
 
@@ -178,49 +277,15 @@ def _polygons(source: VectorSource | None, grid: Grid, key: str) -> PolygonWindo
     return PolygonWindows(grid, list(layer.frame.geometry))
 
 
-def _tile_rows(name: str, files: SceneFiles, task: Task) -> Iterator[dict[str, Any]]:
-    """Score each tile that lies wholly on test ground."""
-    grid = Grid.from_dataset(files.mask)
-    for tile in TileGrid(name, grid, task.tile_size, task.tile_overlap):
-        place = (
-            tile.x,
-            tile.y,
-            min(tile.size, grid.width - tile.x),
-            min(tile.size, grid.height - tile.y),
-        )
-        if files.test is None or not files.test.read(*place).all():
-            continue
-        counts = compare_window(files, *place, classes=len(task.names), road=task.road)
-        found = scores(counts.labels, task.names)
-        row = {
-            "scene": name,
-            "tile": tile.name,
-            "row": tile.row,
-            "col": tile.column,
-            "pixels": found["pixels"],
-            "mean_iou": found["mean_iou"],
-        }
-        row |= {f"iou_{label}": iou for label, iou in found["iou"].items()}
-        row["reference_iou"] = scores(counts.reference, ("other", "road"))["iou"]["road"]
-        for index, label in enumerate(task.names):
-            row[f"truth_{label}"] = int(counts.labels.truth[index])
-            row[f"predicted_{label}"] = int(counts.labels.predicted[index])
-            row[f"hits_{label}"] = int(counts.labels.hits[index])
-        yield row
-
-
-def _table(rows: Sequence[dict[str, Any]], task: Task) -> str:
-    """Return the tiles as CSV, with empty cells where there is no figure."""
-    columns = ["scene", "tile", "row", "col", "pixels", "mean_iou"]
-    columns += [f"iou_{name}" for name in task.names]
-    columns += ["reference_iou"]
-    for name in task.names:
-        columns += [f"truth_{name}", f"predicted_{name}", f"hits_{name}"]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([_rounded(row) for row in rows])
-    return text.getvalue()
+def _scene_figures(
+    labels: Counts, reference: Counts, masks: MaskCounts, blocks: int, setup: Setup
+) -> dict[str, Any]:
+    """Return what is said of a single scene."""
+    found = {"labels": _summary(labels, setup.names)}
+    if setup.reference is not None:
+        found["reference"] = _summary(reference, BINARY)
+    found["masks"] = _masks(masks, blocks, setup)
+    return found
 
 
 def _made_by(results: Results, model: Path | None) -> dict[str, Any]:
@@ -257,35 +322,60 @@ def _made_by(results: Results, model: Path | None) -> dict[str, Any]:
     return made
 
 
-def _metrics(results: Results, task: Task, made: dict[str, Any]) -> dict[str, Any]:
+def _metrics(results: Results, setup: Setup, made: dict[str, Any]) -> dict[str, Any]:
     """Return the content of ``metrics.json``."""
-    binary = ("other", "road")
-    with_truth = task.reference is not None
-    total = results.total
-    masks = total.masks.scores(with_truth=with_truth)
-    masks["scenes"] = {
-        name: counts.masks.scores(with_truth=with_truth) for name, counts in results.scenes.items()
-    }
+    outputs = outputs_of(len(setup.names) - 1)
+    threshold = {"threshold": made["threshold"]}
+    labels, reference = results.labels, results.reference
+    masks = results.masks
+    mask_figures = masks.total().scores(len(masks.blocks), with_truth=setup.reference is not None)
     metrics: dict[str, Any] = {
         "version": __version__,
         "model_sha256": made["model_sha256"],
-        "relaxed_pixels": TOLERANCE,
-        "labels": scores(total.labels, task.names) | {"threshold": made["threshold"]},
+        "relaxed_pixels": int(RELAXED.pixels),
+        "tolerance": str(setup.tolerance),
+        "bootstrap": method(),
+        "labels": scores(labels.total(), setup.names, len(labels.blocks), outputs=outputs)
+        | threshold,
     }
-    if with_truth:
-        metrics["reference"] = scores(total.reference, binary) | {"threshold": made["threshold"]}
-    metrics["masks"] = masks
-    metrics["scenes"] = {
-        name: {"labels": _summary(counts.labels, task.names)}
-        | ({"reference": _summary(counts.reference, binary)} if with_truth else {})
-        for name, counts in results.scenes.items()
+    if setup.reference is not None:
+        metrics["reference"] = (
+            scores(reference.total(), BINARY, len(reference.blocks), outputs=1) | threshold
+        )
+    metrics["masks"] = mask_figures
+    metrics["masks"]["scenes"] = {
+        name: found.pop("masks") for name, found in results.scenes.items()
     }
-    rounded: dict[str, Any] = _rounded(metrics)
-    return rounded
+    metrics["scenes"] = results.scenes
+    return {key: _rounded(value) for key, value in metrics.items()}
+
+
+def _write_curves(path: Path, results: Results, setup: Setup) -> None:
+    """Write precision and recall of each threshold; cells are empty where there is none."""
+    columns = ["against", "class", "threshold", "precision", "recall", "iou"]
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for against, total, names in (
+            ("labels", results.labels.total(), setup.names),
+            ("reference", results.reference.total(), BINARY),
+        ):
+            for name, histogram in zip(names[1:], total.probability[0][1:], strict=True):
+                # Without a pixel of the class no threshold has a recall.
+                for point in curve(histogram) if histogram[1].any() else []:
+                    shown = {
+                        key: None if math.isnan(value) else value for key, value in point.items()
+                    }
+                    writer.writerow(rounded({"against": against, "class": name} | shown, DECIMALS))
+
+
+def _masks(counts: MaskCounts, blocks: int, setup: Setup) -> dict[str, Any]:
+    found = stacked([counts]).scores(blocks, with_truth=setup.reference is not None)
+    return {key: found[key] for key in ("iou", "unknown_share", "pixels")}
 
 
 def _summary(counts: Counts, names: Sequence[str]) -> dict[str, Any]:
-    found = scores(counts, names)
+    found = scores(stacked([counts]), names)
     return {key: found[key] for key in ("iou", "mean_iou", "pixels")}
 
 

@@ -2,18 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
-from roadmask.evaluation.metrics import TOLERANCE, Counts, MaskCounts, count, count_mask
+from roadmask.dataset.split_file import BlockGround
+from roadmask.errors import InputError
+from roadmask.evaluation.metrics import (
+    RELAXED,
+    UNKNOWN,
+    Counts,
+    MaskCounts,
+    count,
+    count_mask,
+)
+from roadmask.evaluation.nearness import Tolerance
+from roadmask.evaluation.probabilities import STEPS
+from roadmask.grid import Grid
 from roadmask.polygon_windows import PolygonWindows
 from roadmask.raster import read_window
 
-UNKNOWN = 255
-WINDOW = 1024
+# Small windows, because only what of them is test ground is looked at closely.
+WINDOW = 512
+TEST = "test"
+
+Ground = NDArray[np.int32]
+Bytes = NDArray[np.uint8]
+
+
+class BlockWindows:
+    """The blocks on a scene, window by window.
+
+    Parameters
+    ----------
+    scene
+        Its name.
+    grid
+        Its pixels.
+    blocks
+        Those that touch it.
+    area
+        The ground that counts at all; None for all of it.
+    """
+
+    def __init__(
+        self, scene: str, grid: Grid, blocks: Sequence[BlockGround], area: PolygonWindows | None
+    ) -> None:
+        # Pixels that no block holds stand together as the last one, of no split.
+        self.names = [*(block.name for block in blocks), f"rest of {scene}"]
+        self.splits = [*(block.split for block in blocks), ""]
+        self._windows = PolygonWindows(grid, [block.polygon for block in blocks])
+        self._area = area
+
+    def read(self, x: int, y: int, width: int, height: int) -> Ground:
+        """Return the index of each pixel's block, -1 outside the area.
+
+        The window must lie inside the scene.
+        """
+        found: Ground = self._windows.read_indices(x, y, width, height).astype(np.int32)
+        found[found < 0] = len(self.names) - 1
+        if self._area is not None:
+            found[~self._area.read(x, y, width, height)] = -1
+        return found
+
+    def of_split(self, ground: Ground, split: str) -> Ground:
+        """Return the same, -1 too where the block is of another split."""
+        # The last place is that of -1.
+        wanted = np.array([*(held == split for held in self.splits), False])
+        return np.where(wanted[ground], ground, np.int32(-1))
 
 
 @dataclass(frozen=True)
@@ -24,64 +83,109 @@ class SceneFiles:
     ----------
     mask
         Its label raster.
+    blocks
+        Its ground.
     prediction
         Its class raster, or None where nothing was predicted.
+    probability
+        Its probability raster: one band, or one for each class with ``other`` first.
     reference
         Where an independent source has road, or None.
-    test
-        The test ground, or None for nothing.
-    area
-        The ground that counts at all; None for all of it.
     """
 
     mask: DatasetReader
+    blocks: BlockWindows
     prediction: DatasetReader | None = None
+    probability: DatasetReader | None = None
     reference: PolygonWindows | None = None
-    test: PolygonWindows | None = None
-    area: PolygonWindows | None = None
 
 
-@dataclass
-class SceneCounts:
-    """What was counted on some ground.
+@dataclass(frozen=True)
+class Task:
+    """What is the same for all windows.
 
     Attributes
     ----------
+    names
+        The classes in the order of their indices, ``other`` first.
+    road
+        The class that the reference holds.
+    tolerances
+        What near means.
+    """
+
+    names: tuple[str, ...]
+    road: int
+    tolerances: tuple[Tolerance, ...] = (RELAXED,)
+
+    @property
+    def rim(self) -> int:
+        """How many pixels around a window bear on what is counted in it."""
+        # One more, because an edge shows only beside what lies beyond it.
+        return max(tolerance.reach for tolerance in self.tolerances) + 1
+
+
+@dataclass(frozen=True)
+class WindowCounts:
+    """What was counted on some blocks, which all axes in front stand for.
+
+    Attributes
+    ----------
+    blocks
+        Their names.
+    masks
+        Mask against reference, on all ground.
     labels
         Prediction against mask, on the test ground.
     reference
         Prediction against reference, on the test ground, with the two classes other and
         road.
-    masks
-        Mask against reference, on all ground.
     """
 
-    labels: Counts
-    reference: Counts = field(default_factory=lambda: Counts.zero(2))
-    masks: MaskCounts = field(default_factory=MaskCounts)
-
-    def __add__(self, other: SceneCounts) -> SceneCounts:
-        return SceneCounts(
-            self.labels + other.labels, self.reference + other.reference, self.masks + other.masks
-        )
+    blocks: list[str]
+    masks: MaskCounts
+    labels: Counts | None = None
+    reference: Counts | None = None
 
 
-def compare_scene(files: SceneFiles, classes: int, road: int) -> SceneCounts:
+def compare_scene(files: SceneFiles, task: Task) -> Iterator[WindowCounts]:
     """Compare all of a scene, in memory bounded by a window.
 
     Parameters
     ----------
     files
         The scene's rasters and polygons.
-    classes
-        How many, class 0 included.
-    road
-        The class that the reference holds.
+    task
+        What is asked.
+
+    Yields
+    ------
+    WindowCounts
+        One or two for each window: of all its ground, then of its test ground. They add up to
+        the whole scene.
+
+    Raises
+    ------
+    InputError
+        If a raster holds what it can't.
     """
-    total = SceneCounts(Counts.zero(classes))
-    for window in windows(files.mask.width, files.mask.height, WINDOW):
-        total = total + compare_window(files, *window, classes=classes, road=road)
-    return total
+    for x, y, width, height in windows(files.mask.width, files.mask.height, WINDOW):
+        ground = files.blocks.read(x, y, width, height)
+        mask = read_window(files.mask, x, y, width, height, bands=[1])[0]
+        truth = None if files.reference is None else files.reference.read(x, y, width, height)
+        compact, blocks = _compacted(ground, files.blocks.names)
+        yield WindowCounts(
+            blocks,
+            count_mask(mask, truth, compact, pieces=len(blocks), value=task.road),
+        )
+        test = files.blocks.of_split(ground, TEST)
+        rows, columns = (np.flatnonzero((test >= 0).any(axis=axis)) for axis in (1, 0))
+        if files.prediction is None or not len(rows):
+            continue
+        part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        yield _compare_closely(
+            files, files.prediction, task, x + int(columns[0]), y + int(rows[0]), test[part]
+        )
 
 
 def windows(width: int, height: int, size: int) -> Iterator[tuple[int, int, int, int]]:
@@ -91,48 +195,69 @@ def windows(width: int, height: int, size: int) -> Iterator[tuple[int, int, int,
             yield x, y, min(size, width - x), min(size, height - y)
 
 
-def compare_window(
-    files: SceneFiles, x: int, y: int, width: int, height: int, *, classes: int, road: int
-) -> SceneCounts:
-    """Compare one window, so that the windows of a scene add up to the whole scene.
+def _compacted(ground: Ground, names: Sequence[str]) -> tuple[Ground, list[str]]:
+    """Count the blocks of a window from 0, and return their names."""
+    # NumPy's unique takes six times as long.
+    held = np.flatnonzero(np.bincount(ground.ravel() + 1)[1:]).tolist()
+    numbers = np.full(len(names) + 1, -1, np.int32)  # the last is the place of -1
+    numbers[held] = np.arange(len(held))
+    return numbers[ground], [names[index] for index in held]
+
+
+def _compare_closely(
+    files: SceneFiles, prediction: DatasetReader, task: Task, x: int, y: int, ground: Ground
+) -> WindowCounts:
+    """Compare the prediction with mask and reference, on a window of test ground."""
+    rim = task.rim
+    place = (x - rim, y - rim, ground.shape[1] + 2 * rim, ground.shape[0] + 2 * rim)
+    compact, blocks = _compacted(ground, files.blocks.names)
+    compact = np.pad(compact, rim, constant_values=-1)
+    mask = read_window(files.mask, *place, bands=[1], fill=UNKNOWN)[0]
+    predicted = read_window(prediction, *place, bands=[1], fill=UNKNOWN)[0]
+    probability = None
+    if files.probability is not None:
+        probability = both_sides(read_window(files.probability, *place, fill=UNKNOWN))
+    try:
+        labels = count(
+            mask,
+            predicted,
+            compact,
+            pieces=len(blocks),
+            classes=len(task.names),
+            tolerances=task.tolerances,
+            probability=probability,
+        )
+        reference = None
+        if files.reference is not None:
+            is_road = np.where(predicted == UNKNOWN, UNKNOWN, predicted == task.road)
+            reference = count(
+                files.reference.read(*place).astype(np.uint8),
+                is_road.astype(np.uint8),
+                compact,
+                pieces=len(blocks),
+                classes=2,
+                tolerances=task.tolerances,
+                probability=(None if probability is None else both_sides(probability[[task.road]])),
+            )
+    except ValueError as error:
+        raise InputError(
+            prediction.name,
+            f"it and {files.mask.name} don't belong together ({error})",
+            "Make stages masks and predictions again",
+        ) from error
+    return WindowCounts(blocks, MaskCounts.zero(len(blocks)), labels, reference)
+
+
+def both_sides(probability: Bytes) -> Bytes:
+    """Put the probability of ``other`` before that of a single class.
 
     Parameters
     ----------
-    files
-        The scene's rasters and polygons.
-    x, y, width, height
-        The window in pixels.
-    classes, road
-        As in `compare_scene`.
+    probability
+        ``(outputs, rows, columns)`` in 254ths, 255 where there is none.
     """
-    # The relaxed scores look this far beyond the window.
-    left, top = x - TOLERANCE, y - TOLERANCE
-    place = (left, top, width + 2 * TOLERANCE, height + 2 * TOLERANCE)
-    counted = _core(files, *place)
-    mask = read_window(files.mask, *place, bands=[1], fill=UNKNOWN)[0]
-    truth = None if files.reference is None else files.reference.read(*place)
-    result = SceneCounts(Counts.zero(classes), masks=count_mask(mask, truth, counted, road))
-    if files.prediction is None or files.test is None:
-        return result
-    counted = counted & files.test.read(*place)
-    if not counted.any():
-        return result
-    predicted = read_window(files.prediction, *place, bands=[1], fill=UNKNOWN)[0]
-    result.labels = count(mask, predicted, counted, classes)
-    if truth is not None:
-        is_road = np.where(predicted == UNKNOWN, UNKNOWN, predicted == road).astype(np.uint8)
-        result.reference = count(truth.astype(np.uint8), is_road, counted, 2)
-    return result
-
-
-def _core(files: SceneFiles, x: int, y: int, width: int, height: int) -> np.ndarray:
-    """Return the pixels of a window that count: without its rim, inside scene and area."""
-    core = np.zeros((height, width), dtype=bool)
-    core[TOLERANCE : height - TOLERANCE, TOLERANCE : width - TOLERANCE] = True
-    core[: max(-y, 0)] = False
-    core[max(files.mask.height - y, 0) :] = False
-    core[:, : max(-x, 0)] = False
-    core[:, max(files.mask.width - x, 0) :] = False
-    if files.area is not None:
-        core &= files.area.read(x, y, width, height)
-    return core
+    if len(probability) > 1:
+        return probability
+    # 255 stays 255 in both.
+    other = np.where(probability == UNKNOWN, UNKNOWN, STEPS - np.minimum(probability, STEPS))
+    return np.concatenate([other.astype(np.uint8), probability])
