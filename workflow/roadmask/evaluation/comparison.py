@@ -171,7 +171,7 @@ def compare_scene(files: SceneFiles, task: Task) -> Iterator[WindowCounts]:
     """
     for x, y, width, height in windows(files.mask.width, files.mask.height, WINDOW):
         ground = files.blocks.read(x, y, width, height)
-        mask = read_window(files.mask, x, y, width, height, bands=[1])[0]
+        mask = read_classes(files.mask, x, y, width, height, classes=len(task.names))
         truth = None if files.reference is None else files.reference.read(x, y, width, height)
         compact, blocks = _compacted(ground, files.blocks.names)
         yield WindowCounts(
@@ -195,6 +195,27 @@ def windows(width: int, height: int, size: int) -> Iterator[tuple[int, int, int,
             yield x, y, min(size, width - x), min(size, height - y)
 
 
+def read_classes(
+    dataset: DatasetReader, x: int, y: int, width: int, height: int, *, classes: int
+) -> Bytes:
+    """Read a window of a class raster, 255 beyond it.
+
+    Raises
+    ------
+    InputError
+        If it holds a class that there is not.
+    """
+    values: Bytes = read_window(dataset, x, y, width, height, bands=[1], fill=UNKNOWN)[0]
+    most = int(np.max(values, where=values != UNKNOWN, initial=0))
+    if most >= classes:
+        raise InputError(
+            dataset.name,
+            f"it holds the value {most}, and the data set has {classes} classes from 0 on",
+            "Make its stage again",
+        )
+    return values
+
+
 def _compacted(ground: Ground, names: Sequence[str]) -> tuple[Ground, list[str]]:
     """Count the blocks of a window from 0, and return their names."""
     # NumPy's unique takes six times as long.
@@ -212,8 +233,8 @@ def _compare_closely(
     place = (x - rim, y - rim, ground.shape[1] + 2 * rim, ground.shape[0] + 2 * rim)
     compact, blocks = _compacted(ground, files.blocks.names)
     compact = np.pad(compact, rim, constant_values=-1)
-    mask = read_window(files.mask, *place, bands=[1], fill=UNKNOWN)[0]
-    predicted = read_window(prediction, *place, bands=[1], fill=UNKNOWN)[0]
+    mask = read_classes(files.mask, *place, classes=len(task.names))
+    predicted = read_classes(prediction, *place, classes=len(task.names))
     probability = None
     if files.probability is not None:
         probability = both_sides(read_window(files.probability, *place, fill=UNKNOWN))
@@ -242,8 +263,8 @@ def _compare_closely(
     except ValueError as error:
         raise InputError(
             prediction.name,
-            f"it and {files.mask.name} don't belong together ({error})",
-            "Make stages masks and predictions again",
+            f"it and its probability raster don't belong together ({error})",
+            "Make stage predictions again",
         ) from error
     return WindowCounts(blocks, MaskCounts.zero(len(blocks)), labels, reference)
 

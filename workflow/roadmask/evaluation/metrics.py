@@ -111,7 +111,7 @@ def count(
     Parameters
     ----------
     truth, predicted
-        ``(rows, columns)``: class indices, 255 not known.
+        ``(rows, columns)``: indices below `classes`, 255 not known.
     ground
         ``(rows, columns)``: the piece that a pixel is counted for, -1 for none. Pixels where
         truth or prediction is 255 are left out. Those not counted still show what lies near: a
@@ -129,15 +129,12 @@ def count(
     Raises
     ------
     ValueError
-        If a pixel that counts holds a class that there is not, or no probability.
+        If a pixel that counts has no probability.
     """
     ground = np.where((truth != UNKNOWN) & (predicted != UNKNOWN), ground, -1)
     counted = ground >= 0
     where = ground[counted].astype(np.int64)
     is_truth, is_predicted = truth[counted], predicted[counted]
-    for values, what in ((is_truth, "truth"), (is_predicted, "prediction")):
-        if values.size and values.max() >= classes:
-            raise ValueError(f"class {values.max()} in the {what}, where there are {classes}")
     result = Counts.zero(classes, len(tolerances), pieces)
     pairs = (where * classes + is_truth) * classes + is_predicted
     result.confusion[:] = _counted(pairs, result.confusion.shape)
@@ -331,6 +328,8 @@ def scores(
     result["blocks"] = blocks
     result["intervals"] = _intervals(whole, blocks)
     result["notes"] = notes(counts, names, blocks)
+    if blocks >= FEWEST_BLOCKS:
+        result["notes"] += _notes_on_intervals(result)
     return result
 
 
@@ -392,6 +391,17 @@ def notes(counts: Counts, names: Sequence[str], blocks: int) -> list[str]:
         found.append(f"An interval needs {FEWEST_BLOCKS} blocks of ground; here it is null")
     elif blocks < FEW_BLOCKS:
         found.append(f"Only {blocks} blocks of ground: the intervals are too narrow")
+    return found
+
+
+def _notes_on_intervals(result: Mapping[str, Any]) -> list[str]:
+    """Return which figures of a class have a value and no interval."""
+    found = []
+    for name, limits in result["intervals"]["classes"].items():
+        figures = result["classes"][name]
+        without = [key for key in figures if figures[key] is not None and limits[key] is None]
+        if without:
+            found.append(f"Too few blocks tell the intervals of {name}: {', '.join(without)}")
     return found
 
 

@@ -16,8 +16,8 @@ BINS = 10
 
 Floats = NDArray[np.float64]
 LEVELS: Floats = np.arange(STEPS + 1) / STEPS
-# The bin of each level: the lower limit belongs to a bin, and to the last one the upper too.
-BIN_OF_LEVEL = np.minimum(np.arange(STEPS + 1) * BINS // STEPS, BINS - 1)
+# The bin of each level: the upper limit belongs to a bin, and to the first one the lower too.
+BIN_OF_LEVEL = np.maximum(np.ceil(np.arange(STEPS + 1) * BINS / STEPS).astype(int) - 1, 0)
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:

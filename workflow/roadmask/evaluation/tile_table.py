@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
-from roadmask.evaluation.comparison import SceneFiles, Task
+from roadmask.evaluation.comparison import SceneFiles, Task, read_classes
 from roadmask.evaluation.metrics import UNKNOWN
 from roadmask.evaluation.probabilities import ratio
 from roadmask.grid import Grid, TileGrid
-from roadmask.raster import read_window
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,8 @@ def tile_rows(
     for tile in TileGrid(scene, grid, size, overlap):
         if strip is None or tile.row != row:
             row = tile.row
-            strip = _read_strip(files, prediction, tile.y, min(tile.size, grid.height - tile.y))
+            height = min(tile.size, grid.height - tile.y)
+            strip = _read_strip(files, prediction, tile.y, height, len(task.names))
         part = np.s_[:, tile.x : tile.x + tile.size]
         split = _split_of(strip.ground[part], files.blocks.splits)
         if split:
@@ -94,11 +94,13 @@ def tile_rows(
             yield place | _scored(strip, part, task)
 
 
-def _read_strip(files: SceneFiles, prediction: DatasetReader, y: int, height: int) -> Strip:
+def _read_strip(
+    files: SceneFiles, prediction: DatasetReader, y: int, height: int, classes: int
+) -> Strip:
     place = (0, y, files.mask.width, height)
     return Strip(
-        mask=read_window(files.mask, *place, bands=[1])[0],
-        predicted=read_window(prediction, *place, bands=[1])[0],
+        mask=read_classes(files.mask, *place, classes=classes),
+        predicted=read_classes(prediction, *place, classes=classes),
         ground=files.blocks.read(*place),
         road=None if files.reference is None else files.reference.read(*place),
     )
