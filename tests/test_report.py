@@ -167,8 +167,10 @@ class City:
             nodata=255,
             tags=tags,
         )
-        probability = np.where(predicted > 0, 200, 30).astype(np.uint8)
-        write_cog(results / "predictions" / "probability" / f"{name}.tif", grid, probability)
+        values = range(1, 2) if self.card.outputs == 1 else range(self.card.outputs)
+        probability = np.stack([np.where(predicted == value, 200, 30) for value in values])
+        path = results / "predictions" / "probability" / f"{name}.tif"
+        write_cog(path, grid, probability.astype(np.uint8), nodata=255)
 
     def write_history(self):
         columns = ["epoch", "loss", "val_loss", "val_mean_iou"]
@@ -244,19 +246,24 @@ class City:
                 frame, folder / "split.gpkg", layer=layer, append=layer == "tiles"
             )
 
-    def evaluate(self) -> City:
+    def evaluation_arguments(self) -> list[str]:
         results = self.results
         reference = self.root / "truth.gpkg"
-        arguments = [
+        return [
             "evaluation",
             *("--predictions", *(str(results / f"predictions/{x}.tif") for x in self.scenes)),
+            "--probabilities",
+            *(str(results / f"predictions/probability/{x}.tif") for x in self.scenes),
             *("--masks", *(str(results / f"masks/{x}.tif") for x in self.scenes)),
+            *("--evaluation.tolerance", "2 ft"),
             *("--dataset", str(results / "dataset/dataset.json")),
             *("--split", str(results / "dataset/split.gpkg")),
             *("--output", str(results / "evaluation/metrics.json")),
             *(("--reference.path", str(reference)) if reference.exists() else ()),
         ]
-        assert main(arguments) == 0
+
+    def evaluate(self) -> City:
+        assert main(self.evaluation_arguments()) == 0
         return self
 
     def arguments(self, *, trained: bool = True) -> list[str]:
@@ -351,21 +358,62 @@ def test_the_figures_are_those_of_the_stages(city):
         held = metrics[against]
         assert top[f"road IoU against {words}"] == f"{held['iou']['road']:.3f}"
         assert top[f"mean IoU against {words}"] == f"{held['mean_iou']:.3f}"
-        for name, figures_ in held["classes"].items():
-            row = [name, *(f"{figures_[key]:.4f}" for key in page_order())]
-            assert row in found.cells
+        index = 0 if against == "labels" else 1
+        for key, name in page.figure_names(metrics).items():
+            cells = found.rows(name)[index][1:]
+            for cell, label in zip(cells, held["classes"], strict=True):
+                assert cell == f"{held['classes'][label][key]:.4f}" + interval(
+                    held["intervals"]["classes"][label][key]
+                )
+        accuracy = f"{held['pixel_accuracy']:.4f} ({interval(held['intervals']['pixel_accuracy'])})"
+        assert accuracy in " ".join(found.words)
     assert top["mask IoU against the reference"] == f"{metrics['masks']['iou']:.3f}"
     assert top["of the labels not known"] == f"{100 * metrics['masks']['unknown_share']:.2f} %"
     assert top["tiles in the data set"] == "14"
-    confusion = metrics["labels"]["confusion"]
+    labels = metrics["labels"]
+    confusion = labels["confusion"]
     [row] = found.rows("labelled road")
-    for cell, number in zip(row[1:], confusion[1], strict=True):
+    for cell, number, limits in zip(
+        row[1:], confusion[1], labels["intervals"]["confusion_shares"][1], strict=True
+    ):
         share = number / sum(confusion[1])
-        assert cell == f"{number:,}".replace(",", "\u202f") + f"{100 * share:.2f} %"
+        low, high = (f"{100 * limit:.1f}" for limit in limits)
+        whole = f"{number:,}".replace(",", "\u202f")
+        assert cell == f"{whole}{100 * share:.2f} %{low}{page.TO}{high} %"
 
 
-def page_order() -> tuple[str, ...]:
-    return "iou", "dice", "precision", "recall", "relaxed_f1"
+def interval(limits: list[float]) -> str:
+    return f"{limits[0]:.4f}{page.TO}{limits[1]:.4f}"
+
+
+def test_curves_of_precision_and_calibration_are_drawn(city):
+    found, metrics = city.page(), city.metrics()
+    drawings = {
+        str(drawing["aria-label"]) for drawing in found.all("svg") if drawing.get("aria-label")
+    }
+    for title in ("Against the labels", "Against the reference"):
+        assert f"{title}, precision over recall of road at every threshold" in drawings
+        assert f"{title}, share of pixels that are road over the probability" in drawings
+    # The table of calibration: probabilities were 30 and 200 of 254.
+    for row in metrics["labels"]["reliability"]["road"]:
+        [cells, _] = found.rows(f"{row['from']:.1f} to {row['to']:.1f}")
+        assert cells[1] == f"{row['pixels']:,}".replace(",", "\u202f")
+        assert cells[2] == page.figure(row["mean_probability"])
+        assert (cells[3] == "–") == (row["pixels"] == 0)
+
+
+def test_without_probabilities_nothing_is_drawn_of_them(city):
+    path = city.results / "evaluation" / "metrics.json"
+    arguments = city.evaluation_arguments()
+    start = arguments.index("--probabilities")
+    del arguments[start : start + 1 + len(city.scenes)]
+    assert main(arguments) == 0
+    assert json.loads(path.read_text())["labels"]["ece"] is None
+    found = city.page()
+    check_accessible(found)
+    assert found.rows("calibration error") == [["calibration error", "–", "–"]] * 2
+    assert not [d for d in found.all("svg") if "probability" in (d.get("aria-label") or "")]
+    assert any("There are no probabilities" in words for words in found.words)
 
 
 def test_what_was_made_is_told(city):
@@ -436,8 +484,18 @@ def test_more_than_one_class(tmp_path):
     assert (
         found.headlines()["mean IoU against the labels"] == f"{metrics['labels']['mean_iou']:.3f}"
     )
-    assert found.rows("water")[0][1:] == ["–"] * 5  # the masks hold none
-    assert "Against labels: No pixel of the truth is water: its figures are null" in found.words
+    names = ["other", *card.classes]
+    held = metrics["labels"]["classes"]
+    for key, name in page.figure_names(metrics).items():
+        [row] = found.rows(name)
+        for cell, label in zip(row[1:], names, strict=False):
+            assert cell[:6] == page.figure(held[label][key], 4)
+        assert row[1 + names.index("water")] == "–"  # the masks hold none
+        mean = "" if key == "iou" else page.figure(metrics["labels"][key], 4)
+        assert row[-1][:6] == mean
+    assert any(
+        words.startswith("Against labels: No pixel of the truth is water") for words in found.words
+    )
     assert "wrong class" in found.text
 
 
@@ -505,8 +563,8 @@ def test_the_worst_the_middle_and_the_best_tiles_are_shown():
     rows.append(rows_with(0.0)[0] | {"tile": "little", "truth_road": "9"})
     chosen = [(kind, row["iou_road"]) for kind, row in page.chosen_tiles(rows, "road")]
     assert chosen == [
-        *(("worst", "0.1"), ("worst", "0.2")),
-        *(("middle", "0.4"), ("middle", "0.5")),
+        *(("worst", f"0.{tenth}") for tenth in (1, 2, 3, 4)),
+        *(("middle", "0.5"), ("middle", "0.6")),
         *(("best", "0.8"), ("best", "0.9")),
     ]
 
@@ -514,7 +572,39 @@ def test_the_worst_the_middle_and_the_best_tiles_are_shown():
 @given(st.lists(st.floats(0, 1), max_size=30))
 def test_no_tile_is_shown_twice(ious):
     chosen = [row["tile"] for _, row in page.chosen_tiles(rows_with(*ious), "road")]
-    assert len(chosen) == len(set(chosen)) == min(len(ious), 6)
+    assert len(chosen) == len(set(chosen)) == min(len(ious), 8)
+
+
+def test_only_test_ground_is_shown(city):
+    with (city.results / "evaluation" / "tiles.csv").open() as file:
+        splits = {row["tile"]: row["split"] for row in csv.DictReader(file)}
+    assert set(splits.values()) == {"train", "test"}
+    shown = [words for words in city.page().words if words in splits]
+    assert len(shown) == 8
+    assert {splits[tile] for tile in shown} == {"test"}
+
+
+def test_the_page_of_many_scenes_stays_small(city, monkeypatch):
+    monkeypatch.setattr(page, "MOST_SCENES", 1)
+    found = city.page()
+    assert len(found.rows("east")) == 1
+    assert found.rows("west") == []
+    assert any("The first 1 of 2 scenes are listed" in words for words in found.words)
+
+
+def test_places_lie_where_their_figures_say():
+    points = figures.Points("road", ((0.0, 0.0), (0.5, 1.0)), ((0.0, 0.25), None), (1.0, 1.0))
+    drawing = figures.square_chart("t", [points], x_label="x", y_label="y", diagonal=True)
+    frame = figures.Frame(figures.SQUARE_WIDTH, figures.SQUARE_HEIGHT, (0, 1), (0, 1))
+    dots = [
+        (float(x), float(y))
+        for x, y in re.findall(r'<circle [^>]*cx="([\d.]+)" cy="([\d.]+)"', drawing)
+    ]
+    places = [(frame.across(x), frame.down(y)) for x, y in ((0, 0), (0.5, 1), (1, 1))]
+    assert np.array(dots) == pytest.approx(np.array(places), abs=0.05)
+    [(low, high)] = re.findall(r'bar" d="M[\d.]+ ([\d.]+)V([\d.]+)"', drawing)
+    assert (float(low), float(high)) == pytest.approx((frame.down(0), frame.down(0.25)), abs=0.05)
+    assert frame.down(0.25) < frame.down(0)
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-9, 1e6))

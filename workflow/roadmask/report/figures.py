@@ -15,6 +15,8 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 460, 280
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 22, 40
+SQUARE_WIDTH, SQUARE_HEIGHT = 320, 300
+DOT = 2.2
 DASHES = ("", "6 4", "2 3", "8 3 2 3")
 SERIES_COLOURS = 6
 
@@ -67,57 +69,156 @@ def line_chart(
     ticks = nice_ticks(min(known, default=0.0), max(known, default=1.0))
     x_ticks = [tick for tick in nice_ticks(xs[0], xs[-1]) if xs[0] <= tick <= xs[-1]]
     x_ticks = [tick for tick in x_ticks if tick == round(tick)] or [xs[0]]
-    low, high = ticks[0], ticks[-1]
-    span = xs[-1] - xs[0]
-
-    def across(x: float) -> float:
-        share = (x - xs[0]) / span if span else 0.5
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
-
-    def down(y: float) -> float:
-        return TOP + (high - y) / (high - low) * (HEIGHT - TOP - BOTTOM)
-
-    parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(title)}">'
-    ]
-    for tick in ticks:
-        y = _number(down(tick))
-        parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y}" class="tick y">{tick_text(tick)}</text>')
-    for tick in x_ticks:
-        x, below = _number(across(tick)), HEIGHT - BOTTOM
-        parts.append(f'<path class="axis" d="M{x} {below}v4"/>')
-        parts.append(f'<text x="{x}" y="{below + 16}" class="tick x">{tick_text(tick)}</text>')
-    parts.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
-    parts.append(
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2:g}" y="{HEIGHT - 6}" class="tick x">'
-        f"{escape(x_label)}</text>"
-    )
+    frame = Frame(WIDTH, HEIGHT, (xs[0], xs[-1]), (ticks[0], ticks[-1]))
+    parts = frame.begin(title, x_ticks, ticks, x_label)
     if marked is not None:
-        place = _number(across(marked))
+        place = _number(frame.across(marked))
         parts.append(f'<path class="mark" d="M{place} {TOP}V{HEIGHT - BOTTOM}"/>')
         parts.append(
             f'<text x="{place}" y="{TOP - 6}" class="tick x">{escape(marked_label)}</text>'
         )
     for index, line in enumerate(lines):
         points = [
-            None if value is None else (across(x), down(value))
+            None if value is None else (frame.across(x), frame.down(value))
             for x, value in zip(xs, line.values, strict=True)
         ]
         parts.append(
             f'<path class="line s{index % SERIES_COLOURS}" {_dashes(index)}d="{_path(points)}"/>'
         )
-        parts += [
-            f'<circle class="dot s{index % SERIES_COLOURS}" cx="{_number(x)}" cy="{_number(y)}" '
-            'r="2.2"/>'
-            for x, y in filter(None, points)
-        ]
+        parts += [_dot(index, *point, DOT) for point in points if point is not None]
     parts.append("</svg>")
     return Markup("".join(parts))
 
 
-def legend(lines: Sequence[Line]) -> Markup:
+@dataclass(frozen=True)
+class Frame:
+    """Where values lie in a drawing.
+
+    Attributes
+    ----------
+    width, height
+        Of the drawing.
+    xs, ys
+        The range of both axes.
+    """
+
+    width: int
+    height: int
+    xs: tuple[float, float]
+    ys: tuple[float, float]
+
+    def across(self, x: float) -> float:
+        """Return a value's place along the drawing's width; in its middle if there is but one."""
+        low, high = self.xs
+        share = (x - low) / (high - low) if high > low else 0.5
+        return LEFT + share * (self.width - LEFT - RIGHT)
+
+    def down(self, y: float) -> float:
+        """Return a value's place along the drawing's height, from the top."""
+        low, high = self.ys
+        return TOP + (high - y) / (high - low) * (self.height - TOP - BOTTOM)
+
+    def begin(
+        self, title: str, x_ticks: Sequence[float], y_ticks: Sequence[float], x_label: str
+    ) -> list[str]:
+        """Return the start of a drawing: its axes, their marks and names."""
+        foot = self.height - BOTTOM
+        parts = [
+            f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" '
+            f'aria-label="{escape(title)}">'
+        ]
+        for tick in y_ticks:
+            y = _number(self.down(tick))
+            parts.append(f'<path class="grid" d="M{LEFT} {y}H{self.width - RIGHT}"/>')
+            parts.append(f'<text x="{LEFT - 6}" y="{y}" class="tick y">{tick_text(tick)}</text>')
+        for tick in x_ticks:
+            x = _number(self.across(tick))
+            parts.append(f'<path class="axis" d="M{x} {foot}v4"/>')
+            parts.append(f'<text x="{x}" y="{foot + 16}" class="tick x">{tick_text(tick)}</text>')
+        parts.append(f'<path class="axis" d="M{LEFT} {foot}H{self.width - RIGHT}"/>')
+        parts.append(
+            f'<text x="{(LEFT + self.width - RIGHT) / 2:g}" y="{self.height - 6}" class="tick x">'
+            f"{escape(x_label)}</text>"
+        )
+        return parts
+
+
+@dataclass(frozen=True)
+class Points:
+    """Places in a square from 0 to 1.
+
+    Attributes
+    ----------
+    name
+        What the legend calls them.
+    places
+        Across and up.
+    limits
+        For each of them low and high, or None; empty where there are no intervals.
+    marked
+        A place that stands out.
+    """
+
+    name: str
+    places: tuple[tuple[float, float], ...]
+    limits: tuple[tuple[float, float] | None, ...] = ()
+    marked: tuple[float, float] | None = None
+
+
+def square_chart(
+    title: str,
+    series: Sequence[Points],
+    *,
+    x_label: str,
+    y_label: str,
+    diagonal: bool = False,
+) -> Markup:
+    """Draw places in a square from 0 to 1.
+
+    Parameters
+    ----------
+    title
+        What a reader who can't see the picture is told.
+    series
+        The places; those with intervals get dots.
+    x_label, y_label
+        Names of the axes.
+    diagonal
+        Whether to draw where both are equal.
+    """
+    frame = Frame(SQUARE_WIDTH, SQUARE_HEIGHT, (0.0, 1.0), (0.0, 1.0))
+    ticks = nice_ticks(0.0, 1.0)
+    parts = frame.begin(title, ticks, ticks, x_label)
+    parts.append(f'<text x="{LEFT - 30}" y="{TOP - 10}" class="tick">{escape(y_label)}</text>')
+    if diagonal:
+        ends = [(frame.across(end), frame.down(end)) for end in (0.0, 1.0)]
+        parts.append(f'<path class="mark" d="{_path(ends)}"/>')
+    for index, held in enumerate(series):
+        points = [(frame.across(x), frame.down(y)) for x, y in held.places]
+        colour = f"s{index % SERIES_COLOURS}"
+        parts.append(f'<path class="line {colour}" {_dashes(index)}d="{_path(points)}"/>')
+        for point, limits in zip(points, held.limits, strict=False):
+            parts.append(_dot(index, *point, 2 * DOT))
+            if limits is not None:
+                low, high = (_number(frame.down(limit)) for limit in limits)
+                parts.append(
+                    f'<path class="line {colour} bar" d="M{_number(point[0])} {low}V{high}"/>'
+                )
+        if held.marked is not None:
+            x, y = held.marked
+            parts.append(_dot(index, frame.across(x), frame.down(y), 3 * DOT))
+    parts.append("</svg>")
+    return Markup("".join(parts))
+
+
+def _dot(index: int, x: float, y: float, radius: float) -> str:
+    return (
+        f'<circle class="dot s{index % SERIES_COLOURS}" cx="{_number(x)}" cy="{_number(y)}" '
+        f'r="{_number(radius)}"/>'
+    )
+
+
+def legend(lines: Sequence[Line | Points]) -> Markup:
     """Return the key of a chart's curves."""
     return Markup(
         '<span class="legend">'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,14 @@ from rasterio.windows import Window
 from roadmask import __version__
 from roadmask.dataset.lattice import PIXEL_KEY, Ground, crs_key, reprojected
 from roadmask.grid import TileGrid
-from roadmask.report.figures import Line, legend, line_chart, split_map
+from roadmask.report.figures import (
+    Line,
+    Points,
+    legend,
+    line_chart,
+    split_map,
+    square_chart,
+)
 from roadmask.report.pictures import (
     Array,
     Bands,
@@ -44,7 +51,11 @@ OVERVIEW_SIDE = 760
 MOST_REMARKS = 20
 TILE_SIDE = 320
 # Pictures of the worst, of the middle and of the best tiles.
-TILES_OF_A_KIND = 2
+WORST_TILES, OTHER_TILES = 4, 2
+SAMPLE_TILES = 6
+MOST_TILES = WORST_TILES + 2 * OTHER_TILES
+# Longer tables are cut: a page of a whole state would not open.
+MOST_SCENES = 300
 # A tile with less road says little: one wrong pixel decides its IoU.
 LEAST_ROAD = 0.01
 # From here on labels have a gap that a person should know of.
@@ -52,6 +63,8 @@ MUCH_UNKNOWN = 0.01
 # As stage predictions has it.
 PIXEL_SIZE_SLACK = 0.05
 NOTHING = "–"
+# Between two limits, with no break on either side.
+TO = "\u2060–\u2060"
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,32 @@ class TilePictures:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A figure and the limits of its interval, as text."""
+
+    value: str
+    limits: str
+
+
+@dataclass(frozen=True)
+class FigureRow:
+    """One figure of all classes, and of them together."""
+
+    name: str
+    of_classes: tuple[Figure, ...]
+    together: Figure | None
+
+
+@dataclass(frozen=True)
+class ConfusionCell:
+    """How much of a class in truth was predicted as one."""
+
+    pixels: int
+    share: float
+    limits: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The figures of the prediction against one truth.
 
@@ -99,21 +138,38 @@ class Comparison:
         Against what.
     truth
         What it is called before a class's name.
-    classes
-        By name, its figures.
-    mean_iou, pixel_accuracy, pixels
+    names
+        The classes, ``other`` first.
+    rows
+        The figures.
+    mean_iou
         Over all classes.
+    accuracy
+        The share of pixels that are right.
+    pixels, blocks
+        Of ground.
+    has_intervals
+        Whether there are any.
     confusion
-        For each class of the truth: its pixels, and how many of them each class got.
+        For each class of the truth, what became of it.
+    charts
+        Precision over recall, and calibration.
+    reliability
+        By class, the rows of its table of calibration.
     """
 
     title: str
     truth: str
-    classes: dict[str, dict[str, float | None]]
-    mean_iou: float | None
-    pixel_accuracy: float | None
+    names: tuple[str, ...]
+    rows: tuple[FigureRow, ...]
+    mean_iou: Figure
+    accuracy: Figure
     pixels: int
-    confusion: list[list[int]]
+    blocks: int
+    has_intervals: bool
+    confusion: tuple[tuple[ConfusionCell, ...], ...]
+    charts: tuple[Chart, ...]
+    reliability: dict[str, list[tuple[str, ...]]]
 
 
 def render(sources: Sources, settings: Mapping[str, str]) -> str:
@@ -169,6 +225,7 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         unknown=UNKNOWN,
         settings=settings,
         least_road=LEAST_ROAD,
+        most_scenes=MOST_SCENES,
         in_pixels=all(scene.grid.crs is None for scene in sources.scenes),
     )
 
@@ -223,21 +280,24 @@ def headlines(sources: Sources) -> Iterator[Headline]:
                 continue
             found = metrics[against]
             road = main_class(list(found["iou"]))
+            limits = found["intervals"]
             yield Headline(
                 figure(found["iou"][road]),
                 f"{road} IoU against {words}",
-                "prediction, on test ground that training never saw",
+                "prediction, on test ground that training never saw" + _likely(limits["iou"][road]),
             )
+            over = " and ".join(found["iou"]) if len(found["iou"]) == 2 else "all classes"
             yield Headline(
                 figure(found["mean_iou"]),
                 f"mean IoU against {words}",
-                f"over {' and '.join(found['iou']) if len(found['iou']) == 2 else 'all classes'}",
+                f"over {over}{_likely(limits['mean_iou'])}",
             )
         if metrics["masks"]["iou"] is not None:
             yield Headline(
                 figure(metrics["masks"]["iou"]),
                 "mask IoU against the reference",
-                "labels, on all ground; not known counts as wrong",
+                "labels, on all ground; not known counts as wrong"
+                + _likely(metrics["masks"]["intervals"]["iou"]),
             )
         yield Headline(
             percent(metrics["masks"]["unknown_share"]),
@@ -258,6 +318,10 @@ def headlines(sources: Sources) -> Iterator[Headline]:
             "tiles in the data set",
             ", ".join(f"{count(number)} {split}" for split, number in tiles.items()),
         )
+
+
+def _likely(limits: Sequence[float] | None) -> str:
+    return "" if limits is None else f"; 95 % interval {interval_text(limits)}"
 
 
 def main_class(names: Sequence[str]) -> str:
@@ -325,24 +389,165 @@ def mask_figures(sources: Sources) -> dict[str, dict[str, Any]]:
 
 def comparisons(sources: Sources) -> Iterator[Comparison]:
     """Yield the prediction's figures against labels and, where there is one, the reference."""
-    if sources.metrics is None:
+    metrics = sources.metrics
+    if metrics is None:
         return
     for against, title in (
         ("labels", "Against the labels"),
         ("reference", "Against the reference"),
     ):
-        if against not in sources.metrics:
+        if against not in metrics:
             continue
-        found = sources.metrics[against]
+        found = metrics[against]
         yield Comparison(
             title=title,
             truth="labelled" if against == "labels" else "truly",
-            classes=found["classes"],
-            mean_iou=found["mean_iou"],
-            pixel_accuracy=found["pixel_accuracy"],
+            names=tuple(found["classes"]),
+            rows=tuple(figure_rows(found, metrics)),
+            mean_iou=_figure(found["mean_iou"], found["intervals"]["mean_iou"]),
+            accuracy=_figure(found["pixel_accuracy"], found["intervals"]["pixel_accuracy"]),
             pixels=found["pixels"],
-            confusion=found["confusion"],
+            blocks=found["blocks"],
+            has_intervals=found["intervals"]["mean_iou"] is not None,
+            confusion=tuple(_confusion(found)),
+            charts=tuple(comparison_charts(found, against, sources.curves or (), title)),
+            reliability={
+                name: list(_reliability_rows(found, name)) for name in found["reliability"]
+            }
+            if found["brier"] is not None
+            else {},
         )
+
+
+def figure_names(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return the figures of a class and what the page calls them."""
+    pixels, ground = f"{metrics['relaxed_pixels']} px", metrics["tolerance"]
+    return {
+        "iou": "IoU",
+        "dice": "Dice",
+        "precision": "precision",
+        "recall": "recall",
+        "relaxed_f1": f"relaxed F1, {pixels}",
+        "relaxed_f1_ground": f"relaxed F1, {ground}",
+        "boundary_f1": f"boundary F1, {pixels}",
+        "boundary_f1_ground": f"boundary F1, {ground}",
+        "average_precision": "average precision",
+        "brier": "Brier score",
+        "ece": "calibration error",
+    }
+
+
+def figure_rows(found: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[FigureRow]:
+    """Yield the table of figures: a row a figure, so that few classes fit on a phone."""
+    limits = found["intervals"]
+    for key, name in figure_names(metrics).items():
+        yield FigureRow(
+            name=name,
+            of_classes=tuple(
+                _figure(held[key], limits["classes"][label][key])
+                for label, held in found["classes"].items()
+            ),
+            # That of the IoU stands above the table: it is the one with `other` in it.
+            together=None if key == "iou" else _figure(found[key], limits[key]),
+        )
+
+
+def _figure(value: float | None, limits: Sequence[float] | None) -> Figure:
+    return Figure(figure(value, 4), interval_text(limits, 4))
+
+
+def interval_text(limits: Sequence[float] | None, digits: int = 3) -> str:
+    """Return an interval as text; empty where there is none."""
+    return "" if limits is None else f"{limits[0]:.{digits}f}{TO}{limits[1]:.{digits}f}"
+
+
+def percent_interval(limits: Sequence[float] | None) -> str:
+    """Return an interval of shares as text; empty where there is none."""
+    return "" if limits is None else f"{100 * limits[0]:.1f}{TO}{100 * limits[1]:.1f} %"
+
+
+def _confusion(found: Mapping[str, Any]) -> Iterator[tuple[ConfusionCell, ...]]:
+    shares, limits = found["confusion_shares"], found["intervals"]["confusion_shares"]
+    for row, counts in enumerate(found["confusion"]):
+        yield tuple(
+            ConfusionCell(number, shares[row][column] or 0.0, percent_interval(limits[row][column]))
+            for column, number in enumerate(counts)
+        )
+
+
+def _reliability_rows(found: Mapping[str, Any], name: str) -> Iterator[tuple[str, ...]]:
+    limits = found["intervals"]["reliability"][name]
+    for row, limit in zip(found["reliability"][name], limits, strict=True):
+        yield (
+            f"{row['from']:.1f} to {row['to']:.1f}",
+            count(row["pixels"]),
+            figure(row["mean_probability"]),
+            figure(row["observed"]),
+            interval_text(limit["observed"]) or NOTHING,
+        )
+
+
+def comparison_charts(
+    found: Mapping[str, Any], against: str, curves: Sequence[Mapping[str, str]], title: str
+) -> Iterator[Chart]:
+    """Yield precision over recall, and calibration, where there are probabilities."""
+    shown = {}
+    for name in found["classes"]:
+        rows = [row for row in curves if row["against"] == against and row["class"] == name]
+        if rows:
+            shown[name] = _curve(name, rows, found)
+    if shown:
+        yield Chart(
+            "Precision over recall",
+            square_chart(
+                f"{title}, precision over recall of {_listed(shown)} at every threshold",
+                list(shown.values()),
+                x_label="recall",
+                y_label="precision",
+            ),
+            legend(list(shown.values())),
+        )
+    tables = {
+        name: _calibration(name, rows, found["intervals"]["reliability"][name])
+        for name, rows in found["reliability"].items()
+        if any(row["pixels"] for row in rows)
+    }
+    if tables:
+        yield Chart(
+            "Calibration",
+            square_chart(
+                f"{title}, share of pixels that are {_listed(tables)} over the probability",
+                list(tables.values()),
+                x_label="probability said",
+                y_label="share that came true",
+                diagonal=True,
+            ),
+            legend(list(tables.values())),
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _curve(name: str, rows: Sequence[Mapping[str, str]], found: Mapping[str, Any]) -> Points:
+    """Return a class's curve; the place of the class raster is marked."""
+    held = found["classes"][name]
+    places = [(float(row["recall"]), float(row["precision"])) for row in rows if row["precision"]]
+    # Most thresholds of a sure network lie on one spot.
+    places = list(dict.fromkeys((round(x, 3), round(y, 3)) for x, y in places))
+    return Points(name, tuple(places), marked=(held["recall"], held["precision"]))
+
+
+def _calibration(
+    name: str, rows: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[str, Any]]
+) -> Points:
+    held = [
+        ((row["mean_probability"], row["observed"]), limit["observed"])
+        for row, limit in zip(rows, limits, strict=True)
+        if row["pixels"]
+    ]
+    return Points(name, tuple(place for place, _ in held), tuple(limit for _, limit in held))
 
 
 # --- curves --------------------------------------------------------------------------------
@@ -464,8 +669,12 @@ def test_tiles(sources: Sources, rows: Sequence[Mapping[str, str]]) -> Iterator[
         scene = scenes[row["scene"]]
         step = TileGrid(scene.name, scene.grid, size, overlap).step
         window = Window(int(row["col"]) * step, int(row["row"]) * step, size, size)
-        iou = figure(float(row[f"iou_{road}"]))
-        yield _pictures_of(sources, scene, window, row["tile"], f"{kind}, {road} IoU {iou}")
+        caption = (
+            f"{kind}, {road} IoU {figure(float(row[f'iou_{road}']))}: of its pixels "
+            f"{percent(float(row[f'missed_share_{road}']))} missed, "
+            f"{percent(float(row[f'false_share_{road}']))} false alarm"
+        )
+        yield _pictures_of(sources, scene, window, row["tile"], caption)
 
 
 def chosen_tiles(
@@ -492,21 +701,21 @@ def chosen_tiles(
         if row[f"iou_{road}"] and int(row[f"truth_{road}"]) >= LEAST_ROAD * int(row["pixels"])
     ]
     ordered = sorted(enough, key=lambda row: (float(row[f"iou_{road}"]), row["tile"]))
-    few = TILES_OF_A_KIND
-    if len(ordered) < 3 * few:
+    if len(ordered) <= MOST_TILES:
         return [("test tile", row) for row in ordered]
-    middle = (len(ordered) - few) // 2
+    # The middle of those that are neither among the worst nor among the best.
+    middle = WORST_TILES + (len(ordered) - MOST_TILES) // 2
     return [
-        *(("worst", row) for row in ordered[:few]),
-        *(("middle", row) for row in ordered[middle : middle + few]),
-        *(("best", row) for row in ordered[-few:]),
+        *(("worst", row) for row in ordered[:WORST_TILES]),
+        *(("middle", row) for row in ordered[middle : middle + OTHER_TILES]),
+        *(("best", row) for row in ordered[-OTHER_TILES:]),
     ]
 
 
 def sample_tiles(sources: Sources) -> Iterator[TilePictures]:
     """Yield the middle of some scenes, where no test ground is known."""
     predicted = [scene for scene in sources.scenes if scene.is_predicted]
-    for scene in spread(predicted, 3 * TILES_OF_A_KIND):
+    for scene in spread(predicted, SAMPLE_TILES):
         width, height = (min(TILE_SIDE, side) for side in (scene.grid.width, scene.grid.height))
         left, top = (scene.grid.width - width) // 2, (scene.grid.height - height) // 2
         window = Window(left, top, width, height)

@@ -147,7 +147,9 @@ class Sources:
     selection, dataset, metrics
         The content of the JSON files.
     tiles
-        The rows of the evaluation's table.
+        The rows of the evaluation's table on test ground.
+    curves
+        The rows of its table of thresholds.
     blocks, split_tiles
         The two layers of the split.
     """
@@ -161,6 +163,7 @@ class Sources:
     dataset: dict[str, Any] | None
     metrics: dict[str, Any] | None
     tiles: tuple[dict[str, str], ...] | None
+    curves: tuple[dict[str, str], ...] | None
     blocks: gpd.GeoDataFrame | None
     split_tiles: gpd.GeoDataFrame | None
 
@@ -184,7 +187,12 @@ def read_sources(paths: Paths) -> Sources:
         selection=None if paths.selection is None else _read_json(paths.selection),
         dataset=None if paths.dataset is None else _read_json(paths.dataset),
         metrics=None if evaluated is None else _read_json(evaluated),
-        tiles=None if evaluated is None else tuple(_read_csv(evaluated.with_name("tiles.csv"))),
+        tiles=None if evaluated is None else tuple(_read_test_tiles(evaluated)),
+        curves=(
+            None
+            if evaluated is None
+            else tuple(_read_csv(evaluated.with_name("precision_recall.csv")))
+        ),
         blocks=None if split is None else _read_layer(split, "blocks"),
         split_tiles=None if split is None else _read_layer(split, "tiles"),
     )
@@ -236,10 +244,16 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
+def _read_test_tiles(evaluation: Path) -> Iterator[dict[str, str]]:
+    for row in _read_csv(evaluation.with_name("tiles.csv")):
+        if row["split"] == "test":
+            yield row
+
+
+def _read_csv(path: Path) -> Iterator[dict[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+            yield from csv.DictReader(file)
     except (OSError, ValueError) as error:
         raise InputError(path, f"it can't be read ({error})", AGAIN) from error
 
