@@ -139,7 +139,7 @@ class WindowCounts:
         Prediction against mask, on the test ground.
     reference
         Prediction against reference, on the test ground, with the two classes other and
-        road.
+        road. True road without a prediction is a miss; other ground without one is left out.
     """
 
     blocks: list[str]
@@ -250,15 +250,23 @@ def _compare_closely(
         )
         reference = None
         if files.reference is not None:
+            truth = files.reference.read(*place)
+            # Only where it is counted: beyond the scene a road goes on and is no miss.
+            missed = truth & (predicted == UNKNOWN) & (compact >= 0)
             is_road = np.where(predicted == UNKNOWN, UNKNOWN, predicted == task.road)
+            is_road[missed] = 0
             reference = count(
-                files.reference.read(*place).astype(np.uint8),
+                truth.astype(np.uint8),
                 is_road.astype(np.uint8),
                 compact,
                 pieces=len(blocks),
                 classes=2,
                 tolerances=task.tolerances,
-                probability=(None if probability is None else both_sides(probability[[task.road]])),
+                probability=(
+                    None
+                    if probability is None
+                    else both_sides(np.where(missed, np.uint8(0), probability[[task.road]]))
+                ),
             )
     except ValueError as error:
         raise InputError(

@@ -136,7 +136,8 @@ def _scored(strip: Strip, part: tuple[slice, slice], task: Task) -> dict[str, An
         row[f"predicted_{name}"] = int(found[index])
         row[f"hits_{name}"] = int(hits[index])
     if strip.road is not None:
-        known = inside & (predicted != UNKNOWN)
+        # True road without a prediction is a miss.
+        known = inside & ((predicted != UNKNOWN) | strip.road[part])
         road = iou_of(confusion_of(strip.road[part][known], predicted[known] == task.road, 2))[1]
         row["reference_iou"] = None if np.isnan(road) else float(road)
     return row
