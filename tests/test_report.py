@@ -379,7 +379,7 @@ def test_the_figures_are_those_of_the_stages(city):
         share = number / sum(confusion[1])
         low, high = (f"{100 * limit:.1f}" for limit in limits)
         whole = f"{number:,}".replace(",", "\u202f")
-        assert cell == f"{whole}{100 * share:.2f} %{low}{page.TO}{high} %"
+        assert cell == f"{whole}{100 * share:.2f} %{low}{page.TO}{high}\u00a0%"
 
 
 def interval(limits: list[float]) -> str:

@@ -35,10 +35,13 @@ class Line:
         What the legend calls it.
     values
         One for each place along the axis; None leaves a gap.
+    style
+        Which of the colours and dashes.
     """
 
     name: str
     values: tuple[float | None, ...]
+    style: int = 0
 
 
 def line_chart(
@@ -77,15 +80,13 @@ def line_chart(
         parts.append(
             f'<text x="{place}" y="{TOP - 6}" class="tick x">{escape(marked_label)}</text>'
         )
-    for index, line in enumerate(lines):
+    for line in lines:
         points = [
             None if value is None else (frame.across(x), frame.down(value))
             for x, value in zip(xs, line.values, strict=True)
         ]
-        parts.append(
-            f'<path class="line s{index % SERIES_COLOURS}" {_dashes(index)}d="{_path(points)}"/>'
-        )
-        parts += [_dot(index, *point, DOT) for point in points if point is not None]
+        parts.append(f'<path {_stroke(line.style)} d="{_path(points)}"/>')
+        parts += [_dot(line.style, *point, DOT) for point in points if point is not None]
     parts.append("</svg>")
     return Markup("".join(parts))
 
@@ -157,12 +158,15 @@ class Points:
         For each of them low and high, or None; empty where there are no intervals.
     marked
         A place that stands out.
+    style
+        Which of the colours and dashes.
     """
 
     name: str
     places: tuple[tuple[float, float], ...]
     limits: tuple[tuple[float, float] | None, ...] = ()
     marked: tuple[float, float] | None = None
+    style: int = 0
 
 
 def square_chart(
@@ -193,29 +197,36 @@ def square_chart(
     if diagonal:
         ends = [(frame.across(end), frame.down(end)) for end in (0.0, 1.0)]
         parts.append(f'<path class="mark" d="{_path(ends)}"/>')
-    for index, held in enumerate(series):
+    for held in series:
         points = [(frame.across(x), frame.down(y)) for x, y in held.places]
-        colour = f"s{index % SERIES_COLOURS}"
-        parts.append(f'<path class="line {colour}" {_dashes(index)}d="{_path(points)}"/>')
+        parts.append(f'<path {_stroke(held.style)} d="{_path(points)}"/>')
         for point, limits in zip(points, held.limits, strict=False):
-            parts.append(_dot(index, *point, 2 * DOT))
+            parts.append(_dot(held.style, *point, 2 * DOT))
             if limits is not None:
                 low, high = (_number(frame.down(limit)) for limit in limits)
-                parts.append(
-                    f'<path class="line {colour} bar" d="M{_number(point[0])} {low}V{high}"/>'
-                )
+                place = _number(point[0])
+                parts.append(f'<path {_colour("bar line", held.style)} d="M{place} {low}V{high}"/>')
         if held.marked is not None:
             x, y = held.marked
-            parts.append(_dot(index, frame.across(x), frame.down(y), 3 * DOT))
+            parts.append(_dot(held.style, frame.across(x), frame.down(y), 3 * DOT))
     parts.append("</svg>")
     return Markup("".join(parts))
 
 
-def _dot(index: int, x: float, y: float, radius: float) -> str:
+def _dot(style: int, x: float, y: float, radius: float) -> str:
     return (
-        f'<circle class="dot s{index % SERIES_COLOURS}" cx="{_number(x)}" cy="{_number(y)}" '
+        f'<circle {_colour("dot", style)} cx="{_number(x)}" cy="{_number(y)}" '
         f'r="{_number(radius)}"/>'
     )
+
+
+def _colour(kind: str, style: int) -> str:
+    return f'class="{kind} s{style % SERIES_COLOURS}"'
+
+
+def _stroke(style: int) -> str:
+    dashes = DASHES[style % len(DASHES)]
+    return _colour("line", style) + (f' stroke-dasharray="{dashes}"' if dashes else "")
 
 
 def legend(lines: Sequence[Line | Points]) -> Markup:
@@ -223,18 +234,12 @@ def legend(lines: Sequence[Line | Points]) -> Markup:
     return Markup(
         '<span class="legend">'
         + "".join(
-            f'<span><svg viewBox="0 0 28 8" aria-hidden="true"><path class="line '
-            f's{index % SERIES_COLOURS}" {_dashes(index)}d="M1 4H27"/></svg>{escape(line.name)}'
-            "</span>"
-            for index, line in enumerate(lines)
+            f'<span><svg viewBox="0 0 28 8" aria-hidden="true"><path {_stroke(line.style)} '
+            f'd="M1 4H27"/></svg>{escape(line.name)}</span>'
+            for line in lines
         )
         + "</span>"
     )
-
-
-def _dashes(index: int) -> str:
-    dashes = DASHES[index % len(DASHES)]
-    return f'stroke-dasharray="{dashes}" ' if dashes else ""
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:

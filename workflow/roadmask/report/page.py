@@ -463,7 +463,7 @@ def interval_text(limits: Sequence[float] | None, digits: int = 3) -> str:
 
 def percent_interval(limits: Sequence[float] | None) -> str:
     """Return an interval of shares as text; empty where there is none."""
-    return "" if limits is None else f"{100 * limits[0]:.1f}{TO}{100 * limits[1]:.1f} %"
+    return "" if limits is None else f"{100 * limits[0]:.1f}{TO}{100 * limits[1]:.1f}\u00a0%"
 
 
 def _confusion(found: Mapping[str, Any]) -> Iterator[tuple[ConfusionCell, ...]]:
@@ -508,7 +508,7 @@ def comparison_charts(
             legend(list(shown.values())),
         )
     tables = {
-        name: _calibration(name, rows, found["intervals"]["reliability"][name])
+        name: _calibration(name, rows, found)
         for name, rows in found["reliability"].items()
         if any(row["pixels"] for row in rows)
     }
@@ -536,18 +536,32 @@ def _curve(name: str, rows: Sequence[Mapping[str, str]], found: Mapping[str, Any
     places = [(float(row["recall"]), float(row["precision"])) for row in rows if row["precision"]]
     # Most thresholds of a sure network lie on one spot.
     places = list(dict.fromkeys((round(x, 3), round(y, 3)) for x, y in places))
-    return Points(name, tuple(places), marked=(held["recall"], held["precision"]))
+    return Points(
+        name,
+        tuple(places),
+        marked=(held["recall"], held["precision"]),
+        style=_style(name, found),
+    )
 
 
-def _calibration(
-    name: str, rows: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[str, Any]]
-) -> Points:
+def _style(name: str, found: Mapping[str, Any]) -> int:
+    """Return the colour of a class in all drawings: the first is that of the single one."""
+    return (list(found["classes"]).index(name) - 1) % len(found["classes"])
+
+
+def _calibration(name: str, rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> Points:
+    limits = found["intervals"]["reliability"][name]
     held = [
         ((row["mean_probability"], row["observed"]), limit["observed"])
         for row, limit in zip(rows, limits, strict=True)
         if row["pixels"]
     ]
-    return Points(name, tuple(place for place, _ in held), tuple(limit for _, limit in held))
+    return Points(
+        name,
+        tuple(place for place, _ in held),
+        tuple(limit for _, limit in held),
+        style=_style(name, found),
+    )
 
 
 # --- curves --------------------------------------------------------------------------------
@@ -573,7 +587,8 @@ def charts(sources: Sources) -> Iterator[Chart]:
         ("Learning rate", {"learning_rate": "learning rate"}),
     ):
         lines = [
-            Line(name, tuple(row[column] for row in history)) for column, name in columns.items()
+            Line(name, tuple(row[column] for row in history), style)
+            for style, (column, name) in enumerate(columns.items())
         ]
         epochs = [row["epoch"] or 0.0 for row in history]
         yield Chart(
