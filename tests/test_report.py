@@ -602,7 +602,7 @@ def test_places_lie_where_their_figures_say():
     ]
     places = [(frame.across(x), frame.down(y)) for x, y in ((0, 0), (0.5, 1), (1, 1))]
     assert np.array(dots) == pytest.approx(np.array(places), abs=0.05)
-    [(low, high)] = re.findall(r'bar" d="M[\d.]+ ([\d.]+)V([\d.]+)"', drawing)
+    [(low, high)] = re.findall(r'class="bar[^>]*d="M[\d.]+ ([\d.]+)V([\d.]+)"', drawing)
     assert (float(low), float(high)) == pytest.approx((frame.down(0), frame.down(0.25)), abs=0.05)
     assert frame.down(0.25) < frame.down(0)
 

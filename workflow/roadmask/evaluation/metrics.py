@@ -232,9 +232,7 @@ def figures_of(counts: Counts) -> dict[str, Floats]:
         holds and nobody predicts has precision 0.
     """
     present = counts.truth > 0
-    hits, truth, predicted = (
-        np.asarray(values, np.float64) for values in (counts.hits, counts.truth, counts.predicted)
-    )
+    hits, truth, predicted = counts.hits, counts.truth, counts.predicted
     found = {
         "iou": ratio(hits, truth + predicted - hits),
         "dice": ratio(2 * hits, truth + predicted),
@@ -307,8 +305,8 @@ def scores(
     }
     for key in FIGURES[1:]:
         whole[key] = _mean([single[name][key] for name in wanted])
-    pixels = np.asarray(counts.confusion.sum(axis=(-2, -1)), np.float64)
-    whole["pixel_accuracy"] = ratio(np.asarray(counts.hits.sum(axis=-1), np.float64), pixels)
+    pixels = counts.confusion.sum(axis=(-2, -1))
+    whole["pixel_accuracy"] = ratio(counts.hits.sum(axis=-1), pixels)
     whole["confusion_shares"] = [
         [
             ratio(counts.confusion[:, row, column], counts.truth[:, row])
@@ -442,15 +440,14 @@ class MaskCounts(Sums):
 
         With one axis in front, as `scores` has it.
         """
-        pixels = np.asarray(self.pixels, np.float64)
-        iou = ratio(np.asarray(self.both, np.float64), np.asarray(self.either, np.float64))
+        iou = ratio(self.both, self.either)
         found = {
             "iou": iou if with_truth else np.full_like(iou, np.nan),
-            "unknown_share": ratio(np.asarray(self.unknown, np.float64), pixels),
+            "unknown_share": ratio(self.unknown, self.pixels),
         }
         result: dict[str, Any] = _points(found)
         return result | {
-            "pixels": int(pixels[0]),
+            "pixels": int(self.pixels[0]),
             "blocks": blocks,
             "intervals": _intervals(found, blocks),
         }

@@ -20,7 +20,7 @@ LEVELS: Floats = np.arange(STEPS + 1) / STEPS
 BIN_OF_LEVEL = np.maximum(np.ceil(np.arange(STEPS + 1) * BINS / STEPS).astype(int) - 1, 0)
 
 
-def ratio(part: Floats, whole: Floats) -> Floats:
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
     """Return a quotient, NaN where it divides by 0."""
     part, whole = np.broadcast_arrays(part, whole)
     result = np.full(part.shape, np.nan)

@@ -152,9 +152,7 @@ def confusion_of(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> 
 def iou_of(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the IoU of each class, NaN where the truth does not hold it."""
     hits, truth = np.diagonal(confusion), confusion.sum(axis=1)
-    found = ratio(
-        hits.astype(np.float64), (truth + confusion.sum(axis=0) - hits).astype(np.float64)
-    )
+    found = ratio(hits, truth + confusion.sum(axis=0) - hits)
     return np.where(truth > 0, found, np.nan)
 
 
