@@ -665,7 +665,7 @@ def spread(items: Sequence[Scene], most: int) -> list[Scene]:
     return [items[index * (len(items) - 1) // (most - 1)] for index in range(most)]
 
 
-def test_tiles(sources: Sources, rows: Sequence[Mapping[str, str]]) -> Iterator[TilePictures]:
+def test_tiles(sources: Sources, rows: Iterable[Mapping[str, str]]) -> Iterator[TilePictures]:
     """Yield the worst, the middle and the best tiles on test ground.
 
     Parameters
@@ -693,14 +693,14 @@ def test_tiles(sources: Sources, rows: Sequence[Mapping[str, str]]) -> Iterator[
 
 
 def chosen_tiles(
-    rows: Sequence[Mapping[str, str]], road: str
+    rows: Iterable[Mapping[str, str]], road: str
 ) -> list[tuple[str, Mapping[str, str]]]:
     """Choose the tiles that are shown, each with what it stands for.
 
     Parameters
     ----------
     rows
-        The evaluation's table.
+        The evaluation's table, which is read twice.
     road
         The class by whose IoU tiles are ordered.
 
@@ -710,21 +710,23 @@ def chosen_tiles(
         The worst, middle and best of the tiles with enough of that class in truth; none
         twice. All of them, worst first, where there are few.
     """
-    enough = [
-        row
+    ordered = sorted(
+        (float(row[f"iou_{road}"]), row["tile"])
         for row in rows
         if row[f"iou_{road}"] and int(row[f"truth_{road}"]) >= LEAST_ROAD * int(row["pixels"])
-    ]
-    ordered = sorted(enough, key=lambda row: (float(row[f"iou_{road}"]), row["tile"]))
+    )
+    kinds = [""] * len(ordered)
     if len(ordered) <= MOST_TILES:
-        return [("test tile", row) for row in ordered]
-    # The middle of those that are neither among the worst nor among the best.
-    middle = WORST_TILES + (len(ordered) - MOST_TILES) // 2
-    return [
-        *(("worst", row) for row in ordered[:WORST_TILES]),
-        *(("middle", row) for row in ordered[middle : middle + OTHER_TILES]),
-        *(("best", row) for row in ordered[-OTHER_TILES:]),
-    ]
+        kinds = ["test tile"] * len(ordered)
+    else:
+        # The middle of those that are neither among the worst nor among the best.
+        middle = WORST_TILES + (len(ordered) - MOST_TILES) // 2
+        kinds[:WORST_TILES] = ["worst"] * WORST_TILES
+        kinds[middle : middle + OTHER_TILES] = ["middle"] * OTHER_TILES
+        kinds[-OTHER_TILES:] = ["best"] * OTHER_TILES
+    chosen = {tile: kind for (_, tile), kind in zip(ordered, kinds, strict=True) if kind}
+    held = {row["tile"]: row for row in rows if row["tile"] in chosen}
+    return [(kind, held[tile]) for tile, kind in chosen.items()]
 
 
 def sample_tiles(sources: Sources) -> Iterator[TilePictures]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -147,7 +147,8 @@ class Sources:
     selection, dataset, metrics
         The content of the JSON files.
     tiles
-        The rows of the evaluation's table on test ground.
+        The rows of the evaluation's table on test ground, read anew every time: those of a
+        state don't fit into memory.
     curves
         The rows of its table of thresholds.
     blocks, split_tiles
@@ -162,10 +163,27 @@ class Sources:
     selection: dict[str, Any] | None
     dataset: dict[str, Any] | None
     metrics: dict[str, Any] | None
-    tiles: tuple[dict[str, str], ...] | None
+    tiles: Iterable[dict[str, str]] | None
     curves: tuple[dict[str, str], ...] | None
     blocks: gpd.GeoDataFrame | None
     split_tiles: gpd.GeoDataFrame | None
+
+
+@dataclass(frozen=True)
+class TestTiles:
+    """The rows of ``evaluation/tiles.csv`` that lie on test ground.
+
+    Attributes
+    ----------
+    path
+        The file.
+    """
+
+    path: Path
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        """Read the file from its start."""
+        return (row for row in _read_csv(self.path) if row["split"] == "test")
 
 
 def read_sources(paths: Paths) -> Sources:
@@ -187,7 +205,7 @@ def read_sources(paths: Paths) -> Sources:
         selection=None if paths.selection is None else _read_json(paths.selection),
         dataset=None if paths.dataset is None else _read_json(paths.dataset),
         metrics=None if evaluated is None else _read_json(evaluated),
-        tiles=None if evaluated is None else tuple(_read_test_tiles(evaluated)),
+        tiles=None if evaluated is None else TestTiles(evaluated.with_name("tiles.csv")),
         curves=(
             None
             if evaluated is None
@@ -242,12 +260,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(path, f"it can't be read ({error})", AGAIN) from error
     return content
-
-
-def _read_test_tiles(evaluation: Path) -> Iterator[dict[str, str]]:
-    for row in _read_csv(evaluation.with_name("tiles.csv")):
-        if row["split"] == "test":
-            yield row
 
 
 def _read_csv(path: Path) -> Iterator[dict[str, str]]:
