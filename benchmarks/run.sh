@@ -14,6 +14,8 @@ PYTHONPATH=workflow "$python" -m roadmask demo --output "$scratch/demo" --demo.s
 "$python" benchmarks/colour_baseline.py "$scratch/demo"
 echo "== evaluating a sheet"
 "$python" benchmarks/evaluate_sheet.py
+echo "== intervals"
+"$python" benchmarks/interval_coverage.py
 if [ -d "$data/nyc_manhattan" ]; then
   echo "== filling regions"
   "$python" benchmarks/region_fill.py "$data/nyc_manhattan"

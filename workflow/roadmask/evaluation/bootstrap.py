@@ -4,7 +4,9 @@ Pixels beside one another are wrong together, so an interval from single pixels 
 too narrow: what is drawn anew is whole blocks. Each block counts 0, 1, 2 … times in a draw, as
 a Poisson number with mean 1 says. That is the bootstrap for data that pass by once (Hanley and
 MacGibbon 2006, "Creating non-parametric bootstrap samples using Poisson frequencies"): only the
-sums of each draw are kept, whatever the number of blocks. A block's numbers follow from its
+sums of each draw are kept, whatever the number of blocks. Where these are few, such intervals
+hold the truth a little more often than those of the classic bootstrap
+(``benchmarks/interval_coverage.py``). A block's numbers follow from its
 name, so they depend neither on the order of the scenes nor on other blocks.
 """
 
