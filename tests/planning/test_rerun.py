@@ -94,6 +94,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "prediction.window": (REGIONS, 256),
     "prediction.overlap": (REGIONS, 32),
     "prediction.threshold": (REGIONS, 0.4),
+    "evaluation.tolerance": (REGIONS, "1 m"),
 }
 # A sample that stands for every kind of leaf; the rest takes a minute and a half.
 QUICK = ("tiles.size", "imagery.scale", "labels.reference.where", "selection.max_road_share")
