@@ -120,6 +120,8 @@ def test_counts(city, tmp_path, caplog):
         "unknown": 1,
         "unreadable": 1,
         "unreadable_values": ["narrow"],
+        "implausible": 0,
+        "implausible_values": [],
     }
     assert str(tmp_path) not in (tmp_path / "lines" / "sheet.json").read_text()
     assert "1 values of WIDTH are no number, such as narrow" in (tmp_path / "sheet.log").read_text()

@@ -93,6 +93,7 @@ def make_dataset(folder, tiles=8, bands=3, classes=1, size=SIZE):
         "scale": None,
         "tile_size": size,
         "classes": names,
+        "colours": [[10 * index, 20, 30] for index in range(1, len(names))],
         "splits": splits,
     }
     path = folder / "dataset.json"
@@ -546,6 +547,7 @@ class TestCommand:
             dataset_sha256="0" * 64,
             figures={"val_loss": 0.1},
             versions={"keras": "3"},
+            colours=((240, 110, 30), (60, 130, 220)),
         )
         embed_card(tmp_path / "x.keras", card)
         assert read_card(tmp_path / "x.keras") == card

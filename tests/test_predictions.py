@@ -213,6 +213,7 @@ def card_for(**changes) -> Card:
         "dataset_sha256": "",
         "figures": {},
         "versions": {},
+        "colours": ((240, 110, 30),),
     }
     return Card(**(fields | changes))
 

@@ -51,6 +51,7 @@ CARD = Card(
     dataset_sha256="ab" * 32,
     figures={"epoch": 2, "val_mean_iou": 0.7},
     versions={"roadmask": "0.1.0", "tensorflow": "2.21.0"},
+    colours=((240, 110, 30),),
 )
 
 
@@ -429,6 +430,7 @@ def test_more_than_one_class(tmp_path):
         outputs=4,
         threshold=None,
         scale=((0.0, 250.0),) * 3,
+        colours=((1, 2, 3), (60, 16, 152), (226, 169, 41)),
     )
     made = City(tmp_path, card=card, reference=False).write().evaluate()
     found, metrics = made.page(), made.metrics()
@@ -437,6 +439,8 @@ def test_more_than_one_class(tmp_path):
         found.headlines()["mean IoU against the labels"] == f"{metrics['labels']['mean_iou']:.3f}"
     )
     assert found.rows("water")[0][1:] == ["–"] * 5  # the masks hold none
+    swatches = [mark.get("style") for mark in found.all("span") if mark.get("class") == "swatch"]
+    assert "background: rgb(60, 16, 152)" in swatches
     assert "Against labels: No pixel of the truth is water: its figures are null" in found.words
     assert "wrong class" in found.text
 
@@ -567,7 +571,7 @@ def test_errors_have_their_colours():
     background = np.full((1, 5, 3), 100, np.uint8)
     label = np.array([[0, 1, 1, 0, 255]], np.uint8)
     predicted = np.array([[0, 1, 0, 1, 1]], np.uint8)
-    shown = pictures.error_picture(background, label, predicted, 1)[0].astype(int)
+    shown = pictures.error_picture(background, label, predicted, 1, CARD.colours)[0].astype(int)
     assert np.ptp(shown[0]) == 0  # nothing to show: grey
     assert shown[1][0] > shown[1][2]  # right: the road's warm colour
     assert tuple(shown[2]) == pictures.MISSED

@@ -186,6 +186,7 @@ def read_layer(
     key: str = "street_lines",
     kind: Kind = "lines",
     columns: Sequence[str] = (),
+    columns_key: str | None = None,
     must_reach: bool = True,
 ) -> LayerRead:
     """Read the features of a layer that lie on a sheet.
@@ -204,6 +205,8 @@ def read_layer(
         ``lines`` (of polygons the outline is taken) or ``polygons``.
     columns
         Fields to read.
+    columns_key
+        The config key that names them, for messages; `key` by default.
     must_reach
         Whether the layer's extent must touch the sheet. A sheet without any feature
         inside that extent is fine either way.
@@ -233,7 +236,7 @@ def read_layer(
     where = (source.where or "").strip() or None
     if where is not None:
         check_filter(where, layer.fields, f"{key}.where", layer.built_in)
-    names = [_column(layer, column, key) for column in columns]
+    names = [_column(layer, column, columns_key or key) for column in columns]
     bounds = area.bounds if isinstance(area, Grid) else area
     box = _filter_box(bounds, target, layer, source)
     fids, wkb, values = _read(layer, where, box, names, key)

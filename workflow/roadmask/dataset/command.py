@@ -39,6 +39,7 @@ from roadmask.errors import InputError, SettingError
 from roadmask.files import sha256, write_json, write_text
 from roadmask.grid import Tile, TileGrid
 from roadmask.selection import read_table
+from roadmask.style import class_colours
 from roadmask.tile_pairs import UNKNOWN, PairedTiles
 
 if TYPE_CHECKING:
@@ -305,7 +306,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Split, write, verify."""
-    names = ClassTable.parse(json.loads(arguments.classes)).all_names
+    table = ClassTable.parse(json.loads(arguments.classes))
+    names = table.all_names
     block = parse_distance(arguments.block, "split.block")
     shares = Shares(arguments.train, arguments.val, arguments.test)
     scenes = read_scenes(arguments.tiles, arguments.masks, arguments.selection)
@@ -347,6 +349,7 @@ def run(arguments: argparse.Namespace) -> None:
                 "tile_overlap": images.overlap,
                 "pixel_metres": pixel_metres(scenes),
                 "classes": list(names),
+                "colours": [list(rgb) for rgb in class_colours(len(table.names), table.colours)],
                 "unknown": UNKNOWN,
                 "split": {split: shares.of(split) for split in SPLITS}
                 | {"block": str(block), "seed": arguments.seed},

@@ -11,6 +11,9 @@ import shapely
 from pyproj import CRS, Transformer
 from pyproj.crs import ProjectedCRS
 from pyproj.crs.coordinate_operation import TransverseMercatorConversion
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from roadmask.errors import SettingError
 from roadmask.grid import Grid
@@ -24,12 +27,15 @@ Ends = Literal["flat", "round"]
 # Long segments are cut, since what is straight in one CRS is a curve in another; the
 # curve of 200 m rises by less than 1 mm.
 LONGEST_SEGMENT_METRES = 200.0
-# Ends closer than this are one node of the street network.
-NODE_METRES = 0.01
+# Ends closer than this are one node of the street network: no two roads end so close to
+# each other without meeting, and a slit between them would be one of the drawing alone.
+NODE_METRES = 0.5
 QUADRANT_SEGMENTS = 8
 
 
-def buffer_labels(centerlines: gpd.GeoDataFrame, grid: Grid, ends: Ends = "flat") -> np.ndarray:
+def buffer_labels(
+    centerlines: gpd.GeoDataFrame, grid: Grid, widest: float, ends: Ends = "flat"
+) -> np.ndarray:
     """Label the pixels within half the paved width of a centerline as class 1.
 
     The buffer is made in metres on the ground, in a transverse Mercator projection at the
@@ -42,6 +48,9 @@ def buffer_labels(centerlines: gpd.GeoDataFrame, grid: Grid, ends: Ends = "flat"
         Lines in the grid's CRS with the column ``width_m``, NaN where it is not known.
     grid
         The label's grid.
+    widest
+        Metres; no road is wider. It bounds the road around a line of unknown width, the
+        same on every sheet that such a line runs through.
     ends
         ``flat``: a road stops where its line stops, but where lines meet the corner
         between them is filled. ``round``: every line ends in a half disc.
@@ -50,12 +59,12 @@ def buffer_labels(centerlines: gpd.GeoDataFrame, grid: Grid, ends: Ends = "flat"
     -------
     numpy.ndarray
         ``(height, width)`` uint8: 1 on a road, 0 beside; 255 where a line of unknown width
-        may have its road, up to the greatest width that is known on the sheet.
+        may have its road.
 
     Raises
     ------
     SettingError
-        If the grid has no CRS, or no centerline has a width.
+        If the grid has no CRS.
     """
     labels = np.zeros(grid.shape, dtype=np.uint8)
     if centerlines.empty:
@@ -68,25 +77,18 @@ def buffer_labels(centerlines: gpd.GeoDataFrame, grid: Grid, ends: Ends = "flat"
         )
     widths = centerlines["width_m"].to_numpy(dtype=float)
     known = widths > 0
-    if not known.any():
-        raise SettingError(
-            "centerlines.width",
-            "no centerline on this sheet has a width, which labels.method: buffer needs",
-            'Write the paved width, such as "30 ft", or the field that has it in '
-            "centerlines.width_field",
-        )
     to_metres = _to_local_metres(grid)
     lines = _in_metres(centerlines.geometry.to_numpy(), grid, to_metres)
     if not known.all():
         log.warning(
-            "centerlines.width: %d of %d centerlines have no width; the ground within %.1f m of "
-            "them is labelled as not known",
+            "%d of %d centerlines have no width; the ground within %.1f m of them, half of "
+            "labels.max_road_width, is labelled as not known. centerlines.width is the width where "
+            "the field has none",
             (~known).sum(),
             len(known),
-            widths[known].max() / 2,
+            widest / 2,
         )
-        doubtful = np.full((~known).sum(), widths[known].max() / 2)
-        areas = _roads(lines[~known], doubtful, "round")
+        areas = _roads(lines[~known], np.full((~known).sum(), widest / 2), "round")
         burn_polygons(labels, _from_metres(areas, to_metres), grid, UNKNOWN)
     areas = _roads(lines[known], widths[known] / 2, ends)
     burn_polygons(labels, _from_metres(areas, to_metres), grid, 1)
@@ -153,14 +155,25 @@ def _corners(lines: np.ndarray, half_widths: np.ndarray) -> np.ndarray:
     """Return discs that fill the notch between flat ends which meet.
 
     A disc is as wide as the second widest of the ends at its node: enough to close the
-    corner between two of them, and never beyond the flat end of the widest.
+    corner between two of them, and never beyond the flat end of the widest. Where a line
+    ends on another's middle there is nothing to close: its end lies inside that road.
     """
     points = np.concatenate([shapely.get_point(lines, 0), shapely.get_point(lines, -1)])
     halves = np.concatenate([half_widths, half_widths])
-    nodes = np.rint(shapely.get_coordinates(points) / NODE_METRES).astype(np.int64)
+    nodes = _nodes(shapely.get_coordinates(points))
     # Ends of a node side by side, the widest first.
-    order = np.lexsort((-halves, nodes[:, 1], nodes[:, 0]))
-    same = (nodes[order][1:] == nodes[order][:-1]).all(axis=1)
-    first_pair = same & ~np.concatenate([[False], same[:-1]])
-    second = order[1:][first_pair]
-    return np.asarray(shapely.buffer(points[second], halves[second], quad_segs=QUADRANT_SEGMENTS))
+    order = np.lexsort((-halves, nodes))
+    firsts = np.flatnonzero(np.diff(nodes[order], prepend=-1))
+    sizes = np.diff(firsts, append=len(order))
+    second = np.zeros(len(firsts))
+    second[sizes > 1] = halves[order][firsts[sizes > 1] + 1]
+    radii = np.minimum(second[nodes], halves)
+    meeting = radii > 0
+    return np.asarray(shapely.buffer(points[meeting], radii[meeting], quad_segs=QUADRANT_SEGMENTS))
+
+
+def _nodes(ends: np.ndarray) -> np.ndarray:
+    """Return the node of each of the ends ``(n, 2)`` in metres: numbers from 0 on."""
+    pairs = cKDTree(ends).query_pairs(NODE_METRES, output_type="ndarray")
+    near = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(ends), len(ends)))
+    return np.asarray(connected_components(near, directed=False)[1])

@@ -165,7 +165,7 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         dataset=sources.dataset,
         split_names=SPLITS,
         map=block_map(sources),
-        legend=class_legend(sources.card.classes),
+        legend=class_legend(sources.card.classes, sources.card.colours),
         unknown=UNKNOWN,
         settings=settings,
         least_road=LEAST_ROAD,
@@ -432,7 +432,7 @@ def overviews(sources: Sources) -> Iterator[Overview]:
         yield Overview(
             scene.name,
             as_jpeg(
-                overview(background, found, label),
+                overview(background, found, label, sources.card.colours),
                 alt if label is None else f"{alt} and the outline of its label",
             ),
         )
@@ -517,18 +517,23 @@ def _pictures_of(
     sources: Sources, scene: Scene, window: Window, name: str, caption: str
 ) -> TilePictures:
     """Show a window of a scene: the picture, the label where there is one, the prediction."""
-    paths, classes = sources.paths, sources.card.classes
+    paths, classes, colours = sources.paths, sources.card.classes, sources.card.colours
     picture = read_part(paths.scene(scene.name), bands_of(sources), window)
     found = read_classes(paths.prediction(scene.name), window)
     shown = [("picture", as_jpeg(_fitted(picture), f"{name}: picture"))]
     if scene.shares is not None:
         label = read_classes(paths.mask(scene.name), window)
-        shown.append(("label", as_png(_fitted(class_picture(label, picture)), f"{name}: label")))
+        shown.append(
+            ("label", as_png(_fitted(class_picture(label, picture, colours)), f"{name}: label"))
+        )
     shown.append(
-        ("prediction", as_png(_fitted(class_picture(found, picture)), f"{name}: prediction"))
+        (
+            "prediction",
+            as_png(_fitted(class_picture(found, picture, colours)), f"{name}: prediction"),
+        )
     )
     if scene.shares is not None:
-        errors = error_picture(picture, label, found, 1 if len(classes) == 1 else None)
+        errors = error_picture(picture, label, found, 1 if len(classes) == 1 else None, colours)
         shown.append(("errors", as_jpeg(_fitted(errors), f"{name}: where the two differ")))
     elif len(classes) == 1:
         probability = probability_picture(read_classes(paths.probability(scene.name), window))
