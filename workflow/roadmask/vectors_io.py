@@ -39,6 +39,10 @@ COUNTED_FEATURES = 100_000
 FILTER_MARGIN = 0.01
 # Edges of the sheet are cut into this many pieces before they are projected.
 DENSIFIED = 21
+# The curve that an edge becomes in another CRS rises by 5 mm over this length, a few
+# centimetres at high latitudes.
+LONGEST_EDGE_METRES = 500.0
+METRES_PER_RADIAN = 6_371_000.0
 
 _TEXT_TYPES = {"OFTString", "OFTWideString"}
 _NUMBER_TYPES = {"OFTInteger", "OFTInteger64", "OFTReal"}
@@ -248,6 +252,7 @@ def read_layer(
     if counts.read and counts.other_type == counts.read:
         raise _wrong_type(source, layer, kind)
     if not _same_crs(layer.crs, target):
+        frame.geometry = _with_short_edges(frame.geometry.to_numpy(), layer.crs)
         frame = frame.to_crs(target)
         frame = frame[_finite(frame.geometry.to_numpy(), counts)].reset_index(drop=True)
     else:
@@ -672,6 +677,13 @@ def _wrong_type_of(source: VectorSource, layer: str, geometry: str, kind: Kind) 
         f"the layer {layer} holds no {kind} ({geometry})",
         f"Give a layer of {kind}",
     )
+
+
+def _with_short_edges(geometries: np.ndarray, crs: CRS) -> np.ndarray:
+    """Cut long edges, since what is straight in one CRS is a curve in another."""
+    unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
+    metres = METRES_PER_RADIAN * unit if crs.is_geographic else unit
+    return np.asarray(shapely.segmentize(geometries, LONGEST_EDGE_METRES / metres))
 
 
 def _same_crs(first: CRS, second: CRS) -> bool:

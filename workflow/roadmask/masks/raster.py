@@ -40,6 +40,8 @@ FEW = 16
 # Of a pixel; GDAL's own tolerance is 0.125, which moves one pixel in eight along an edge.
 WARP_TOLERANCE = 0.01
 WHITE = 255
+# Sides that differ by less than this factor do so because some pixels are missing.
+ANOTHER_RESOLUTION = 1.1
 
 Resample = Literal["nearest"]
 REMEDY = "Give a label on the scene's own pixels; it is not cropped or moved to fit"
@@ -185,12 +187,14 @@ def _same_crs(dataset: DatasetReader, grid: Grid) -> bool:
 def _stretched(source: _Source, grid: Grid, misfit: str) -> np.ndarray:
     """Return a label that lies nowhere at the picture's size: each pixel's nearest."""
     width, height = source.dataset.width, source.dataset.height
+    factor = width / grid.width
     # A side of half the pixels is rounded up or down, which is less than one pixel of either.
-    pixel = max(1.0, width / grid.width)
-    if abs(height - grid.height * width / grid.width) >= pixel:
+    is_same_shape = abs(height - grid.height * factor) < max(1.0, factor)
+    if not is_same_shape or 1 / ANOTHER_RESOLUTION < factor < ANOTHER_RESOLUTION:
         raise InputError(
             source.path,
-            f"{misfit}, which is another shape, and neither lies on the ground",
+            f"{misfit}, which is another shape and no other resolution, and neither lies on the "
+            "ground",
             "No one can tell which edge is missing: give a label of the picture's proportions",
         )
     log.info("%s: %s; each pixel takes its nearest", source.path, misfit)
