@@ -240,7 +240,13 @@ def describe_split(
 
 
 def find_faults(splits: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """Name classes that a split lacks, which training or scoring would stumble over."""
+    """Name classes that a split lacks, which training or scoring would stumble over.
+
+    Labels of several classes may leave no ground as ``other``: no fault where all do.
+    """
+    held = [described["pixels"] for described in splits.values()]
+    if len(names) > 2 and not any(pixels[names[0]] for pixels in held):
+        names = names[1:]
     return [
         f"{split} has no pixel of class {name} in its {described['tiles']} tiles"
         for split, described in splits.items()
