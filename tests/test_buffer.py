@@ -8,7 +8,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyproj import Geod, Transformer
 from rasterio.crs import CRS
@@ -104,6 +104,8 @@ def wandering(grid: Grid, turns: list[float]) -> LineString:
 
 
 @settings(deadline=None, max_examples=25)
+@example(turns=[0.0, 90.0], cuts=[0.671875], flipped=False)  # 0.47 m behind the corner
+@example(turns=[0.0], cuts=[0.0625], flipped=False)  # half a width behind the loose end
 @given(turns=TURNS, cuts=st.lists(st.floats(0.02, 0.98), max_size=3), flipped=st.booleans())
 def test_a_street_cut_into_features_is_as_whole_as_before(turns, cuts, flipped):
     grid = square(320)

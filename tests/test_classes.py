@@ -72,6 +72,8 @@ def test_a_value_a_colour_or_several(value, values):
         ({"road": True}, "classes.road: True is neither"),
         ({"road": float("nan")}, "classes.road: nan is neither"),
         ({"road": []}, "classes.road: no value"),
+        ({"road": 1, "Unknown": 2}, "a class can't be called 'Unknown'.*under ignore"),
+        ({"": 2}, "a class can't be called ''"),
         ({"road": None}, "classes.road: None is neither"),
         ({"road": [0, 0, 300]}, r"classes.road: \[0, 0, 300\] is no colour"),
         ({"road": [[1, 2]]}, r"\[1, 2\] is no colour"),

@@ -107,6 +107,16 @@ def test_transparent_entries_of_a_palette_are_not_known(tmp_path, caplog):
         assert (found.labels == ROADS).all()
 
 
+def test_a_mask_inside_a_palette_file_is_heeded(tmp_path):
+    colours = {0: (0, 0, 0), 1: (255, 255, 255)}
+    path = write_raster(tmp_path / "x.tif", ROADS.astype(np.uint8), PICTURE, colormap=colours)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(np.arange(60) >= np.full((40, 1), 7))
+    labels = raster_labels(path, PICTURE, ROAD, 127).labels
+    assert (labels[:, :7] == 255).all()
+    assert (labels[:, 7:] == ROADS[:, 7:]).all()
+
+
 def test_index_of_sixteen_bits(tmp_path):
     values = indices().astype(np.uint16) * 1000
     path = write_raster(tmp_path / "x.png", values, PICTURE)

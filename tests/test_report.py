@@ -423,6 +423,15 @@ def test_pictures_that_lie_nowhere(tmp_path):
     assert any("a whole picture belongs to one split" in words for words in found.words)
 
 
+def test_a_label_of_one_value_is_named(city):
+    words = "The label is one value all over in"
+    assert words not in city.page().text
+    path = city.results / "masks" / "east.json"
+    shares = {"other": 1.0, "road": 0.0, "not known": 0.0}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"shares": shares}))
+    assert f"{words} 1 scene: east (other)" in city.page().words
+
+
 def test_more_than_one_class(tmp_path):
     card = replace(
         CARD,

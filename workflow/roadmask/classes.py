@@ -13,6 +13,8 @@ from roadmask.errors import SettingError
 
 OTHER_NAME = "other"
 IGNORE_NAME = "ignore"
+# In tables and legends these mean 255.
+RESERVED_NAMES = frozenset({"", "unknown", "not known"})
 MOST_CLASSES = 254
 KEY = "classes"
 
@@ -68,6 +70,13 @@ class ClassTable:
         names = tuple(name for name in parsed if name not in {OTHER_NAME, IGNORE_NAME})
         if not names:
             raise SettingError(KEY, "there is no class but other", "Write one, such as road: 1")
+        reserved = [name for name in names if name.strip().lower() in RESERVED_NAMES]
+        if reserved:
+            raise SettingError(
+                KEY,
+                f"a class can't be called {reserved[0]!r}, which stands for what is not known",
+                f"Write its values under {IGNORE_NAME}, or give it another name",
+            )
         if len(names) > MOST_CLASSES:
             raise SettingError(KEY, f"{len(names)} classes; a mask holds {MOST_CLASSES} at most")
         owners: dict[Value, str] = {}

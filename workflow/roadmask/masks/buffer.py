@@ -14,6 +14,7 @@ from pyproj.crs.coordinate_operation import TransverseMercatorConversion
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
+from shapely import MultiPoint
 from shapely.geometry.base import BaseGeometry
 
 from roadmask.errors import SettingError
@@ -172,10 +173,13 @@ def _corners(lines: np.ndarray, half_widths: np.ndarray) -> np.ndarray:
     halves = np.concatenate([half_widths, half_widths])
     bearings = np.arctan2(*(beside - tips).T[::-1])
     nodes = _nodes(tips)
+    # A line within one node has no direction there, but joins the others.
+    within = (nodes[:count] == nodes[count:]) & (shapely.length(lines) <= 2 * NODE_METRES)
     # Ends of a node side by side, the widest first.
     order = np.lexsort((-halves, nodes))
+    order = order[~np.concatenate([within, within])[order]]
     found = []
-    for ends in np.split(order, np.flatnonzero(np.diff(nodes[order])) + 1 if count else []):
+    for ends in np.split(order, np.flatnonzero(np.diff(nodes[order])) + 1):
         for last in range(1, len(ends)):
             if last + 1 == len(ends) or halves[ends[last + 1]] < halves[ends[last]]:
                 chosen = ends[: last + 1]
@@ -207,7 +211,7 @@ def _filling(tips: np.ndarray, bearings: np.ndarray, radius: float) -> BaseGeome
         steps = int(np.ceil(open_angle / (np.pi / 2) * QUADRANT_SEGMENTS))
         angles = turned[widest] + np.pi / 2 + np.linspace(0, open_angle, steps + 1)
         corners = np.concatenate([corners, tips.mean(axis=0) + radius * _directions(angles)])
-    return shapely.convex_hull(shapely.multipoints(corners))
+    return MultiPoint(corners).convex_hull
 
 
 def _directions(angles: np.ndarray) -> np.ndarray:

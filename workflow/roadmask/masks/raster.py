@@ -380,7 +380,7 @@ class _Source:
     def _known_by(self) -> Callable[[Window, np.ndarray], np.ndarray]:
         """Return how to tell where the label has data: by nodata, mask, alpha or palette."""
         dataset = self.dataset
-        listed = {value for value, _ in self.meanings[: len(self.classes.in_order(UNKNOWN))]}
+        listed = {value for value, _ in self.classes.in_order(UNKNOWN)}
         flags = {flag for band in dataset.mask_flag_enums for flag in band}
         nodata = dataset.nodata
         if self.palette is not None:
@@ -391,12 +391,17 @@ class _Source:
                 colour = tuple(int(x) for x in self.palette[value, :3])
                 clear[value] = (colour if self.classes.in_colours else float(value)) not in listed
             self._warn_of_zero(is_unknown=bool(clear[0]))
-            return lambda _, values: ~clear[values[0]]
+            if MaskFlags.per_dataset not in flags:
+                return lambda _, values: ~clear[values[0]]
+            return lambda window, values: self._unmasked(window) & ~clear[values[0]]
         # Many tools declare 0 as nodata in a mask whose 0 means ground without road.
         if flags == {MaskFlags.all_valid} or (flags == {MaskFlags.nodata} and nodata in listed):
             return lambda _, values: np.ones(values.shape[1:], dtype=bool)
         self._warn_of_zero(is_unknown=nodata == 0)
-        return lambda window, _: np.asarray(dataset.dataset_mask(window=window) > 0)
+        return lambda window, _: self._unmasked(window)
+
+    def _unmasked(self, window: Window) -> np.ndarray:
+        return np.asarray(self.dataset.dataset_mask(window=window) > 0)
 
     def _warn_of_zero(self, *, is_unknown: bool) -> None:
         if is_unknown:

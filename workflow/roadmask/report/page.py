@@ -42,6 +42,7 @@ SPLITS = ("train", "val", "test")
 MOST_OVERVIEWS = 6
 OVERVIEW_SIDE = 760
 MOST_REMARKS = 20
+MOST_NAMED = 8
 TILE_SIDE = 320
 # Pictures of the worst, of the middle and of the best tiles.
 TILES_OF_A_KIND = 2
@@ -280,6 +281,7 @@ def all_remarks(sources: Sources) -> Iterator[str]:
         yield from _remarks_on_metrics(sources.metrics)
     if sources.selection is not None:
         yield from _remarks_on_selection(sources.selection)
+    yield from _remarks_on_labels(sources.scenes)
     yield from _remarks_on_pixels(sources)
 
 
@@ -302,6 +304,21 @@ def _remarks_on_selection(selection: Mapping[str, Any]) -> Iterator[str]:
             yield f"{count(selection[key])} tiles {words}: see selection/"
     for tile in selection.get("review", {}).get("without_a_tile", ()):
         yield f"selection.review names {tile}, which no scene has"
+
+
+def _remarks_on_labels(scenes: Sequence[Scene]) -> Iterator[str]:
+    """Yield the scenes whose label is one value all over: an empty file, or a wrong one."""
+    blank = [
+        f"{scene.name} ({name})"
+        for scene in scenes
+        for name, share in (scene.shares or {}).items()
+        if share == 1
+    ]
+    if blank:
+        more = len(blank) - MOST_NAMED
+        listed = ", ".join(blank[:MOST_NAMED]) + (f" and {count(more)} more" if more > 0 else "")
+        noun = "scene" if len(blank) == 1 else "scenes"
+        yield f"The label is one value all over in {count(len(blank))} {noun}: {listed}"
 
 
 def _remarks_on_pixels(sources: Sources) -> Iterator[str]:
