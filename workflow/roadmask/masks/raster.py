@@ -19,7 +19,7 @@ from rasterio.io import DatasetReader
 from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
 
-from roadmask.classes import ClassTable, Colour, Value, shown
+from roadmask.classes import ClassTable, Value, shown
 from roadmask.errors import InputError, SettingError
 from roadmask.grid import Grid
 from roadmask.style import UNKNOWN
@@ -485,12 +485,12 @@ class _Source:
         numpy.ndarray
             bool: where one is within the tolerance.
         """
-        signed = channels.astype(np.float64 if channels.dtype.kind == "f" else np.int64)
-        best = np.full(channels.shape[1], np.inf)
+        signed = channels.astype(np.int16 if self.classes.in_colours else np.float64)
+        best = np.full(channels.shape[1], np.inf, dtype=np.float32)
         rest = UNKNOWN if len(self.classes.names) > 1 else 0
         labels = np.full(channels.shape[1], rest, dtype=np.uint8)
         for value, label in self.meanings:
-            parts = np.reshape(value, (-1, 1))
+            parts = np.reshape(value, (-1, 1)).astype(signed.dtype)
             apart = np.abs(signed - parts).max(axis=0)
             nearer = (apart <= self.tolerance) & (apart < best)
             labels[nearer] = label
@@ -498,10 +498,16 @@ class _Source:
         return labels, np.isfinite(best)
 
     def _count_off(self, channels: np.ndarray) -> None:
-        found, counts = np.unique(channels, axis=1, return_counts=True)
-        for value, count in zip(found.T.tolist(), counts.tolist(), strict=True):
-            key: Value = _colour(value) if self.classes.in_colours else float(value[0])
-            self.off[key] += count
+        if self.classes.in_colours:
+            red, green, blue = channels.astype(np.uint32)
+            codes, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
+            keys: list[Value] = [
+                (code >> 16, code >> 8 & 255, code & 255) for code in codes.tolist()
+            ]
+        else:
+            values, counts = np.unique(channels[0], return_counts=True)
+            keys = [float(value) for value in values]
+        self.off.update(dict(zip(keys, counts.tolist(), strict=True)))
 
     def _listed(self) -> str:
         """Name the commonest values of no class, with their pixels."""
@@ -536,8 +542,3 @@ def _strips(window: Window) -> Iterator[Window]:
             window.width,
             min(rows, window.height - top),
         )
-
-
-def _colour(channels: list[int]) -> Colour:
-    red, green, blue = (int(x) for x in channels)
-    return red, green, blue
