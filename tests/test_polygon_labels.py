@@ -233,3 +233,25 @@ def test_islands_elsewhere_cut_nothing(tmp_path):
     path = layer(tmp_path / "islands.gpkg", [place(5000, 5000, 5010, 5010)], a=[1])
     cut = make_masks(tmp_path, GRID, *arguments, f"--labels.islands.path={path}")
     assert (whole == cut).all()
+
+
+# --- real data ------------------------------------------------------------------------------
+
+
+@pytest.mark.real_data
+def test_intersections_and_roadbeds_of_flatiron_have_their_areas(real_data, tmp_path):
+    path = real_data / "nyc_flatiron" / "roadbed.shp"
+    beds = gpd.read_file(path)
+    left, _, _, top = beds.total_bounds
+    grid = Grid(2400, 3350, Affine(1, 0, left - 10, 0, -1, top + 10), FEET)
+    labels = make_masks(
+        tmp_path,
+        grid,
+        "--labels.method=polygons",
+        f"--labels.polygons.path={path}",
+        "--labels.polygons.field=SUB_CODE",
+        classes={"road": 350000, "intersection": 350010},
+    )
+    for value, code in ((1, "350000"), (2, "350010")):
+        expected = beds.geometry[beds["SUB_CODE"] == code].union_all().area
+        assert (labels == value).sum() == pytest.approx(expected, rel=2e-3)
