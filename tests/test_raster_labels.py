@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 import rasterio
@@ -321,6 +323,15 @@ def test_the_mask_has_the_sources_colours_and_the_classes_names(tmp_path):
     assert found == [f"<Category>{name}</Category>" for name in SIX.all_names]
     assert 'color="#6ec1e4"' in (tmp_path / "masks" / "a.qml").read_text()
     assert counts(tmp_path)["single_value"] is None
+
+
+def test_a_mask_inside_an_archive(tmp_path):
+    path = write_raster(tmp_path / "a.png", ROADS.astype(np.uint8) * 255, PICTURE)
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        archive.write(path, "inner/a.png")
+    inside = f"/vsizip/{tmp_path}/masks.zip/inner/a.png"  # two slashes after vsizip
+    labels = make_masks(tmp_path, PICTURE, "--labels.method=raster", f"--labels.raster={inside}")
+    assert (labels == ROADS).all()
 
 
 @pytest.mark.parametrize(("value", "name"), [(0, "other"), (255, "road")])

@@ -6,7 +6,7 @@ import argparse
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
@@ -37,6 +37,8 @@ from roadmask.vectors_io import add_source_arguments, read_layer, source_from
 
 log = logging.getLogger("roadmask.masks")
 
+Source = TypeVar("Source", Path, str)
+
 METHODS = ("regions", "buffer", "polygons", "raster")
 
 
@@ -49,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels.method", dest="method", choices=METHODS, required=True)
     parser.add_argument("--classes", type=json.loads, required=True, help="as JSON")
     parser.add_argument("--labels.max_road_width", dest="max_road_width", default="150 ft")
-    parser.add_argument("--labels.raster", dest="raster", type=Path)
+    # No Path, which would make /vsizip//x.zip and /vsicurl/https://x something else.
+    parser.add_argument("--labels.raster", dest="raster")
     parser.add_argument("--labels.threshold", dest="threshold", type=float, default=127.0)
     parser.add_argument("--labels.raster.resample", dest="resample", choices=("nearest",))
     parser.add_argument("--labels.raster.tolerance", dest="tolerance", type=int, default=0)
@@ -191,7 +194,7 @@ def _from_regions(arguments: argparse.Namespace, grid: Grid) -> RegionLabels:
     return RegionLabels(cut, result.counts)
 
 
-def _required(path: Path | None, option: str, method: str) -> Path:
+def _required(path: Source | None, option: str, method: str) -> Source:
     if path is None:
         raise SettingError(option, f"labels.method: {method} needs it", "Name the file")
     return path

@@ -66,7 +66,7 @@ class RasterLabels:
 
 
 def raster_labels(
-    path: Path,
+    path: str | Path,
     grid: Grid,
     classes: ClassTable,
     threshold: float,
@@ -85,7 +85,7 @@ def raster_labels(
     Parameters
     ----------
     path
-        The label raster.
+        The label raster, as GDAL opens it.
     grid
         The scene's grid. A label that lies nowhere on the ground must have the scene's size.
     classes
@@ -146,7 +146,7 @@ def raster_labels(
 # --- on which grid ------------------------------------------------------------------------
 
 
-def _misfit(path: Path, dataset: DatasetReader, grid: Grid) -> str | None:
+def _misfit(path: str | Path, dataset: DatasetReader, grid: Grid) -> str | None:
     """Say why a label does not lie on the scene's pixels; None where it does."""
     if (dataset.width, dataset.height) != (grid.width, grid.height):
         return (
@@ -277,7 +277,7 @@ class _Source:
         The highest value, and the values while they are few; for the threshold's sake.
     """
 
-    path: Path
+    path: str | Path
     dataset: DatasetReader
     classes: ClassTable
     threshold: float
