@@ -324,7 +324,9 @@ class Selection(Section):
     """Which tiles are left out. All are shares from 0 to 1."""
 
     min_road_share: Share = Field(
-        default=0.01, description="least share of road in a tile to train on"
+        default=0.01,
+        description="least share of road in a tile to train on; with several classes, of all that "
+        "is not other",
     )
     max_road_share: Share = Field(
         default=0.95,
