@@ -143,6 +143,25 @@ def test_a_crossing_of_features_has_no_notch(angle, legs):
     assert (labels != rounded)[~near].any()
 
 
+@pytest.mark.parametrize("angle", [110, 125, 140])
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_wide_road_that_ends_askew_on_a_narrow_one_leaves_no_wedge(angle, side):
+    grid = square(400, 0.1)
+    centre, heading = np.array([200.0, 200.0]), np.radians(side * angle)
+    along = np.array([np.cos(heading), np.sin(heading)])
+    wide = on(grid, centre, centre + 180 * along)
+    narrow = [on(grid, centre, (380, 200)), on(grid, centre, (20, 200))]
+    labels = buffer_labels(centerlines([wide, *narrow], [14, 4, 4]), grid, WIDEST)
+    # Down the wide road's edge, on the side of the obtuse angle, until the narrow one's edge.
+    across = side * np.array([along[1], -along[0]])
+    edge = centre + 69 * across + np.linspace(150, -150, 301)[:, None] * along
+    columns, rows = np.floor(edge).astype(int).T
+    before = side * (rows - 200) > 20
+    inside = labels[rows.clip(0, 399), columns.clip(0, 399)][before]
+    assert before.sum() > 120
+    assert inside.all()
+
+
 def test_ends_that_nearly_meet_are_one_node():
     grid = square(200, 0.25)
     gap = 0.9 * NODE_METRES / 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Literal
 
 import geopandas as gpd
@@ -161,7 +162,8 @@ def _corners(lines: np.ndarray, half_widths: np.ndarray) -> np.ndarray:
     At each node and for each width there, of the roads that are at least so wide: what lies
     behind all of their ends, up to half of that width from the node. So a street that is cut
     into features is as whole as before, and none swells where a narrower one goes on. Where
-    a line ends on another's middle nothing is missing: its end lies inside that road.
+    a wide road ends askew on a narrower one, its edge runs on to the other's edge. Where a
+    line ends on another's middle nothing is missing: its end lies inside that road.
     """
     count = len(lines)
     tips = shapely.get_coordinates(
@@ -184,6 +186,7 @@ def _corners(lines: np.ndarray, half_widths: np.ndarray) -> np.ndarray:
             if last + 1 == len(ends) or halves[ends[last + 1]] < halves[ends[last]]:
                 chosen = ends[: last + 1]
                 found.append(_filling(tips[chosen], bearings[chosen], halves[ends[last]]))
+        found += _wedges(tips[ends], bearings[ends], halves[ends])
     shapes = np.array(found, dtype=object)
     # Between ends that lie in one line there is nothing: a hull without area.
     return shapes[shapely.area(shapes) > 0]
@@ -212,6 +215,31 @@ def _filling(tips: np.ndarray, bearings: np.ndarray, radius: float) -> BaseGeome
         angles = turned[widest] + np.pi / 2 + np.linspace(0, open_angle, steps + 1)
         corners = np.concatenate([corners, tips.mean(axis=0) + radius * _directions(angles)])
     return MultiPoint(corners).convex_hull
+
+
+def _wedges(
+    tips: np.ndarray, bearings: np.ndarray, halves: np.ndarray
+) -> Iterator[shapely.Polygon]:
+    """Yield what lies between the end of a wide road and the edge of a narrower one beside it.
+
+    Seen along the wide road, with the other one to its left: the edges are ``y = wide`` and
+    ``x sin(turn) - y cos(turn) = narrow``. They meet behind the wide road's end where the
+    turn is more than a right angle and the widths differ enough; at a small angle to one
+    another so far behind that the road is taken to go on, only narrower.
+    """
+    order = np.argsort(bearings, kind="stable")
+    for first, second in zip(order, np.roll(order, -1), strict=True):
+        turn = (bearings[second] - bearings[first]) % (2 * np.pi)
+        if not np.pi / 2 < turn < np.pi:
+            continue
+        for one, other, side in ((first, second, 1), (second, first, -1)):
+            wide, narrow = halves[one], halves[other]
+            behind = (narrow + wide * np.cos(turn)) / np.sin(turn)
+            if not -wide <= behind < 0:
+                continue
+            corners = np.array([[0, wide], [behind, wide], [0, -narrow / np.cos(turn)]])
+            along, across = _directions(bearings[one] + np.array([0, side * np.pi / 2]))
+            yield shapely.Polygon(tips[one] + corners @ np.array([along, across]))
 
 
 def _directions(angles: np.ndarray) -> np.ndarray:
