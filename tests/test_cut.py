@@ -155,6 +155,15 @@ def test_the_style_shows_road_and_hides_other(tmp_path):
     assert entries["255"][0] == "not known"
 
 
-def test_no_two_classes_share_a_colour():
-    table = colour_table([f"class {i}" for i in range(10)])
-    assert len(set(table.values())) == 12
+@pytest.mark.parametrize("count", [1, 10, 11, 60, 254])
+def test_no_two_classes_share_a_colour(count):
+    table = colour_table([f"class {i}" for i in range(count)])
+    assert len(set(table.values())) == count + 2
+    first = colour_table(["class 0"])
+    assert table[1] == first[1] == (240, 110, 30, 255)
+
+
+def test_the_sources_own_colours_come_first():
+    table = colour_table(["a", "b", "c"], [(1, 2, 3), None])
+    assert table[1] == (1, 2, 3, 255)
+    assert [table[2], table[3]] == [colour_table(["a", "b", "c"])[i] for i in (2, 3)]

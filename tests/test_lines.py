@@ -23,6 +23,7 @@ from roadmask.lines import (
     WidthSettings,
     ground_distance,
     halo_pixels,
+    log_widths,
     numbers,
     read_vectors,
     with_widths,
@@ -120,6 +121,8 @@ def test_counts(city, tmp_path, caplog):
         "unknown": 1,
         "unreadable": 1,
         "unreadable_values": ["narrow"],
+        "implausible": 0,
+        "implausible_values": [],
     }
     assert str(tmp_path) not in (tmp_path / "lines" / "sheet.json").read_text()
     assert "1 values of WIDTH are no number, such as narrow" in (tmp_path / "sheet.log").read_text()
@@ -210,6 +213,27 @@ def test_width_of_field_and_default(values, unit, default, metres):
     frame, counts = with_widths(roads(values), settings)
     np.testing.assert_allclose(frame["width_m"], metres)
     assert counts.from_field + counts.from_default + counts.unknown == len(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "metres", "strange"),
+    [
+        # Codes for "not known", and what only looks like a width.
+        ([30, 9999, -99, 0.5], "1 ft", [9.144, 6, 6, 6], ("-99", "0.5", "9999")),
+        # Lanes read as feet.
+        ([1, 1, 2], "1 ft", [6, 6, 0.6096], ("1",)),
+        ([1, 40, 0, None], "12 ft", [3.6576, 146.304, 6, 6], ()),
+        ([41, "1e9"], "12 ft", [149.9616, 6], ("1e+09",)),
+    ],
+)
+def test_widths_that_no_road_has_count_as_missing(values, unit, metres, strange, caplog):
+    settings = WidthSettings("W", ground_distance(unit, "u"), Distance(6, "m"))
+    frame, counts = with_widths(roads(values), settings)
+    np.testing.assert_allclose(frame["width_m"], metres)
+    assert counts.implausible_values == strange
+    assert counts.implausible >= len(strange)
+    log_widths(counts, settings)
+    assert ("are no width of a road" in caplog.text) == bool(strange)
 
 
 def test_width_without_a_field():

@@ -44,6 +44,7 @@ from roadmask.model.metrics import (
     iou_of,
     judge_confusion,
     judge_histogram,
+    mean_iou_of,
 )
 from roadmask.model.networks import NETWORKS, find_architecture
 from roadmask.model.networks.layers import training_twin
@@ -93,6 +94,7 @@ def make_dataset(folder, tiles=8, bands=3, classes=1, size=SIZE):
         "scale": None,
         "tile_size": size,
         "classes": names,
+        "colours": [[10 * index, 20, 30] for index in range(1, len(names))],
         "splits": splits,
     }
     path = folder / "dataset.json"
@@ -233,6 +235,11 @@ class TestMetrics:
         assert math.isnan(figures.iou[2])
         assert figures.mean_iou == pytest.approx((6 / 9 + 3 / 6) / 2)
 
+    def test_a_class_without_labels_has_no_figure_whatever_is_predicted(self):
+        stray = judge_confusion(np.array([[0, 0, 0], [2, 6, 1], [0, 2, 3]]))
+        assert math.isnan(stray.iou[0])
+        assert stray.mean_iou == pytest.approx((6 / 11 + 3 / 6) / 2)
+
     @settings(deadline=None)
     @given(
         truth=arrays(np.uint8, 60, elements=st.integers(0, 3)),
@@ -263,8 +270,8 @@ class TestMetrics:
         assert np.array_equal(chosen.confusion, confusion_matrix(truth, answer, labels=[0, 1]))
         # No threshold does better; those between two probabilities that occur are alike.
         for threshold in {1, *np.maximum(steps, 1).tolist(), STEPS}:
-            other = judge_confusion(confusion_matrix(truth, steps >= threshold, labels=[0, 1]))
-            assert other.mean_iou <= chosen.mean_iou + 1e-9
+            other = iou_of(confusion_matrix(truth, steps >= threshold, labels=[0, 1]))
+            assert mean_iou_of(other) <= chosen.mean_iou + 1e-9
 
     def test_with_nothing_known_the_threshold_is_a_half(self):
         figures = judge_histogram(np.zeros((2, STEPS + 1), np.int64))
@@ -546,6 +553,7 @@ class TestCommand:
             dataset_sha256="0" * 64,
             figures={"val_loss": 0.1},
             versions={"keras": "3"},
+            colours=((240, 110, 30), (60, 130, 220)),
         )
         embed_card(tmp_path / "x.keras", card)
         assert read_card(tmp_path / "x.keras") == card

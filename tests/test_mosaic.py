@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.merge
+import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
@@ -69,6 +71,22 @@ def test_the_mosaic_is_what_merging_gives(tmp_path):
         assert mosaic.colorinterp == (ColorInterp.palette,)
         assert mosaic.colormap(1)[1][:3] == (240, 110, 30)
     assert [entry["vrt"] for entry in listed(tmp_path)["mosaics"]] == ["masks.vrt"]
+
+
+def test_the_mosaic_names_the_classes(tmp_path):
+    rasters = city(tmp_path)
+    for path in rasters:
+        with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+            dataset.update_tags(ROADMASK_CLASSES='["other", "road & rail"]')
+    write_mosaics(rasters, tmp_path / "masks.vrt")
+    with rasterio.open(tmp_path / "masks.vrt") as mosaic:  # GDAL reads the names and hands them on
+        rasterio.shutil.copy(mosaic, tmp_path / "copy.tif", driver="GTiff")
+    text = (tmp_path / "copy.tif.aux.xml").read_text()
+    assert re.findall("<Category>(.*)</Category>", text) == ["other", "road &amp; rail"]
+    with rasterio.open(rasters[0], "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.update_tags(ROADMASK_CLASSES='["other", "water"]')
+    with pytest.raises(InputError, match="it differs from"):
+        write_mosaics(rasters, tmp_path / "masks.vrt")
 
 
 def test_the_folder_can_be_moved(tmp_path):

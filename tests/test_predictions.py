@@ -213,6 +213,7 @@ def card_for(**changes) -> Card:
         "dataset_sha256": "",
         "figures": {},
         "versions": {},
+        "colours": ((240, 110, 30),),
     }
     return Card(**(fields | changes))
 
@@ -469,7 +470,8 @@ def test_of_several_classes_the_most_probable_wins(tmp_path, save_model):
         layer.set_weights([5 * np.eye(3).reshape(1, 1, 3, 3), np.zeros(3)])
         return answer
 
-    card = card_for(classes=("road", "water"), outputs=3, threshold=None)
+    colours = ((110, 193, 228), (226, 169, 41))
+    card = card_for(classes=("road", "water"), outputs=3, threshold=None, colours=colours)
     picture = picture_of(50, 40)
     scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 50, 40), picture)
     assert predict(save_model(layers, card), tmp_path / "out", scene) == 0
@@ -478,7 +480,9 @@ def test_of_several_classes_the_most_probable_wins(tmp_path, save_model):
         probabilities = dataset.read()
     powers = np.exp(5 * (picture[:3] / 255))
     assert_nearest(probabilities, powers / powers.sum(axis=0))
-    classes = read(tmp_path / "out" / "a.tif")[0]
+    with rasterio.open(tmp_path / "out" / "a.tif") as dataset:
+        classes, table = dataset.read(1), dataset.colormap(1)
+    assert (table[1][:3], table[2][:3]) == colours
     assert (classes == probabilities.argmax(axis=0)).all()
     best = np.sort(picture[:3], axis=0)
     clear = best[2] > best[1] + 8.0

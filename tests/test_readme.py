@@ -29,7 +29,7 @@ def table(heading: str) -> list[list[str]]:
     return rows[2:]
 
 
-@pytest.mark.parametrize("text", CONFIGS, ids=["nyc", "pixel"])
+@pytest.mark.parametrize("text", CONFIGS, ids=["nyc", "buffer", "polygons", "raster", "pixel"])
 def test_every_config_is_accepted(text: str) -> None:
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config.yaml").read_text("utf-8"))
     update_config(config, yaml.safe_load(text))

@@ -51,6 +51,7 @@ CARD = Card(
     dataset_sha256="ab" * 32,
     figures={"epoch": 2, "val_mean_iou": 0.7},
     versions={"roadmask": "0.1.0", "tensorflow": "2.21.0"},
+    colours=((240, 110, 30),),
 )
 
 
@@ -470,6 +471,15 @@ def test_pictures_that_lie_nowhere(tmp_path):
     assert any("a whole picture belongs to one split" in words for words in found.words)
 
 
+def test_a_label_of_one_value_is_named(city):
+    words = "The label is one value all over in"
+    assert words not in city.page().text
+    path = city.results / "masks" / "east.json"
+    shares = {"other": 1.0, "road": 0.0, "not known": 0.0}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"shares": shares}))
+    assert f"{words} 1 scene: east (other)" in city.page().words
+
+
 def test_more_than_one_class(tmp_path):
     card = replace(
         CARD,
@@ -477,6 +487,7 @@ def test_more_than_one_class(tmp_path):
         outputs=4,
         threshold=None,
         scale=((0.0, 250.0),) * 3,
+        colours=((1, 2, 3), (60, 16, 152), (226, 169, 41)),
     )
     made = City(tmp_path, card=card, reference=False).write().evaluate()
     found, metrics = made.page(), made.metrics()
@@ -496,6 +507,8 @@ def test_more_than_one_class(tmp_path):
     assert any(
         words.startswith("Against labels: No pixel of the truth is water") for words in found.words
     )
+    swatches = [mark.get("style") for mark in found.all("span") if mark.get("class") == "swatch"]
+    assert "background: rgb(60, 16, 152)" in swatches
     assert "wrong class" in found.text
 
 
@@ -657,7 +670,7 @@ def test_errors_have_their_colours():
     background = np.full((1, 5, 3), 100, np.uint8)
     label = np.array([[0, 1, 1, 0, 255]], np.uint8)
     predicted = np.array([[0, 1, 0, 1, 1]], np.uint8)
-    shown = pictures.error_picture(background, label, predicted, 1)[0].astype(int)
+    shown = pictures.error_picture(background, label, predicted, 1, CARD.colours)[0].astype(int)
     assert np.ptp(shown[0]) == 0  # nothing to show: grey
     assert shown[1][0] > shown[1][2]  # right: the road's warm colour
     assert tuple(shown[2]) == pictures.MISSED

@@ -233,6 +233,38 @@ class TestCommand:
         assert float(rows["s_r000_c000"]["road_share"]) == pytest.approx(247 / 1015, abs=1e-6)
         assert sorted(path for path in tmp_path.rglob("*.tif")) == before
 
+    def test_several_classes_may_fill_a_tile(self, tmp_path):
+        label = np.full((64, 96), 3, np.uint8)
+        label[:, :32] = 0
+        label[32:, 32:64] = 255
+        scene = make_scene(tmp_path, "s", grid_at(987000, 200000, 96, 64), label=label)
+        several = '--classes={"road": 1, "water": 2, "land": 3}'
+        assert select(scene, tmp_path / "s.csv", several) == 0
+        rows = rows_of(tmp_path / "s.csv")
+        verdicts = {name[-9:]: (row["verdict"], row["scope"]) for name, row in rows.items()}
+        assert verdicts == {
+            "r000_c000": ("drop", "train"),  # none of the classes, and empty_share is 0
+            "r001_c000": ("drop", "train"),
+            "r000_c001": ("keep", "all"),
+            "r000_c002": ("keep", "all"),
+            "r001_c001": ("drop", "all"),  # not known
+            "r001_c002": ("keep", "all"),
+        }
+        assert rows["s_r000_c002"]["road_share"] == "1.000000"
+        assert select(scene, tmp_path / "s.csv") == 0
+        assert rows_of(tmp_path / "s.csv")["s_r000_c002"]["verdict"] == "drop"
+
+    def test_blank_pictures_are_listed_with_their_reason(self, tmp_path):
+        image = textured(3, 64, 96)
+        image[:, :32, :32] = 255
+        image[:, 32:, :32] = np.reshape([10, 20, 30], (3, 1, 1))
+        image[:, 40, 40] = 0
+        scene = make_scene(tmp_path, "s", grid_at(987000, 200000, 96, 64), image=image)
+        assert select(scene, tmp_path / "s.csv") == 0
+        reasons = {name[-9:]: row["reason"] for name, row in rows_of(tmp_path / "s.csv").items()}
+        blank = {name for name, reason in reasons.items() if reason.startswith("blank picture")}
+        assert blank == {"r000_c000", "r001_c000"}
+
     def test_same_bytes_again(self, scene, tmp_path):
         for name in ("a.csv", "b.csv"):
             select(scene, tmp_path / name)

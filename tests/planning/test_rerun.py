@@ -58,7 +58,11 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "labels.reference.layer": (REGIONS, "other"),
     # Braces are no wildcards here.
     "labels.reference.where": (REGIONS, "A = '{b}'"),
+    "labels.polygons.field": (POLYGONS, "KIND"),
     "labels.raster.path": (RASTER, "imagery/{scene}.jp2"),
+    "labels.raster.resample": (RASTER, "nearest"),
+    "labels.raster.tolerance": (RASTER, 8),
+    "labels.ends": (BUFFER, "round"),
     "labels.threshold": (RASTER, 12),
     "labels.max_road_width": (REGIONS, "40 m"),
     "classes": (REGIONS, {"water": 2}),

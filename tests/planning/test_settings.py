@@ -26,6 +26,8 @@ imagery: {paths: ["*.jp2"]}
 street_lines: {path: streets.shp}
 centerlines: {path: centers.shp}
 """
+ROADBEDS = f"{OWN}\nlabels: {{method: polygons, polygons: {{path: a.shp}}}}"
+MASKS = f"{OWN}\nlabels: {{method: raster, raster: 'm/{{scene}}.png'}}"
 
 
 def problems(text: str) -> list[str]:
@@ -117,6 +119,26 @@ def test_training_is_as_the_network_has_it() -> None:
         ("labels: {method: polygons}", "labels.polygons.path: is not set"),
         ("labels: {method: raster}", "labels.raster.path: is not set"),
         ("labels: {raster: mask.png}", "labels.raster.path: has no {scene} in it"),
+        ("labels: {raster: {resample: cubic}}", 'labels.raster.resample: "cubic" is none of'),
+        ("labels: {raster: {tolerance: 300}}", "labels.raster.tolerance: must be at most 255"),
+        ("labels: {ends: square}", 'labels.ends: "square" is none of flat, round'),
+        ("labels: {polygons: {field: KIND}}", "labels.polygons.field: has no effect without"),
+        (
+            f"{ROADBEDS}\nclasses: {{a: 1, b: 2}}",
+            "labels.polygons.field: is not set, so nothing tells which polygon is a and b",
+        ),
+        (
+            f"{ROADBEDS}\nclasses: {{a: '#010203'}}",
+            "classes: are colours, but labels.method: polygons needs a field's values",
+        ),
+        (
+            f"{MASKS}\nclasses: {{road: asphalt}}",
+            "classes: 'asphalt' is text, but a label raster holds numbers or colours",
+        ),
+        (
+            f"{OWN}\nclasses: {{road: 1, water: 2}}",
+            "classes: are road and water, but labels.method: regions makes one class alone",
+        ),
         ("labels: {islands: {where: A = 1}}", "labels.islands.where: has no effect without"),
         (f"{OWN}\nlabels: {{method: buffer}}", "centerlines.width_field: is not set, nor is"),
         ("imagery: {georeference: pixel}", "labels.method: regions needs a place"),
@@ -124,9 +146,10 @@ def test_training_is_as_the_network_has_it() -> None:
             "imagery: {georeference: pixel}\narea: {path: a.shp}",
             "area.path: can't be laid over the pictures",
         ),
-        ("classes: {road: asphalt}", 'classes: road: "asphalt" is no value'),
-        ("classes: {road: [1, 2, [3]]}", "classes: road: [1, 2, [3]] is no value"),
-        ("classes: {other: 0, ignore: 9}", "classes: names no class besides"),
+        ("classes: {road: yes}", "classes: road: True is neither a number, a text nor a colour"),
+        ("classes: {road: [1, [2, 3]]}", "classes: road: [2, 3] is no colour"),
+        ("classes: {other: 0, ignore: 9}", "classes: there is no class but other"),
+        ("classes: {road: 1, water: [2, 1]}", "classes: the value 1 belongs to road and to water"),
         ("selection: {min_road_share: 1.5}", "selection.min_road_share: must be at most 1"),
         ("selection: {max_road_share: 0.001}", "selection.min_road_share: 0.01 is above"),
         ("prediction: {overlap: 256}", "prediction.overlap: 256 on each side leaves nothing"),
@@ -171,6 +194,16 @@ def test_all_problems_are_named_at_once() -> None:
         (f"results: {Path.cwd()}/a", "results", "a"),
         ("results: /elsewhere/a/", "results", "/elsewhere/a"),
         ("classes: {water: [[1, 2, 3], [4, 5, 6]]}", "classes", {"water": [[1, 2, 3], [4, 5, 6]]}),
+        # As Snakemake hands over what stands after --config: all of it as text.
+        ("classes: {water: '350010'}", "classes", {"water": 350010}),
+        ("classes: {water: '[1, 2, 3]'}", "classes", {"water": [1, 2, 3]}),
+        ("classes: '{water: 2}'", "classes", {"water": 2}),
+        # No octal number, no truth, no date, no comment.
+        ("classes: {water: '010'}", "classes", {"water": "010"}),
+        ("classes: {water: ['yes', 'N']}", "classes", {"water": ["yes", "N"]}),
+        ("classes: {water: '#0a0B0c'}", "classes", {"water": "#0a0B0c"}),
+        ("classes: {water: '2020-01-01'}", "classes", {"water": "2020-01-01"}),
+        ("labels: {raster: {resample: 'null'}}", "labels.raster.resample", None),
     ],
 )
 def test_what_is_meant_is_understood(text: str, key: str, value: object) -> None:

@@ -171,8 +171,8 @@ def contradictions(settings: Settings, failed: Set[str] = frozenset()) -> Iterat
     for name, layer in _layers(settings):
         # The demo city's own layers have no path here, and take another filter.
         is_built_in = settings.is_demo and name in ("street_lines", "centerlines")
-        for part in ("layer", "where"):
-            if layer.path is None and getattr(layer, part) is not None and not is_built_in:
+        for part in ("layer", "where", "field"):
+            if layer.path is None and getattr(layer, part, None) is not None and not is_built_in:
                 yield Problem(f"{name}.{part}", f"has no effect without {name}.path")
 
 
@@ -221,10 +221,41 @@ def _source_contradictions(settings: Settings) -> Iterator[Problem]:
             yield Problem("prediction.paths", "is empty, and so is imagery.paths")
     if prediction.model is not None and not prediction.model.endswith(".keras"):
         yield Problem("prediction.model", f"{prediction.model!r} is no .keras file")
-    if labels.raster.path is not None and "{scene}" not in labels.raster.path:
-        yield Problem("labels.raster.path", "has no {scene} in it, which stands for the scene")
+    raster = labels.raster
+    if raster.path is not None and "{scene}" not in raster.path and raster.resample is None:
+        yield Problem(
+            "labels.raster.path",
+            "has no {scene} in it, which stands for the scene. One file for all scenes needs "
+            "labels.raster.resample: nearest",
+        )
     if prediction.model is None:  # else no label is made
         yield from missing_label_sources(settings)
+        yield from _class_contradictions(settings)
+
+
+def _class_contradictions(settings: Settings) -> Iterator[Problem]:
+    """Yield what the classes need and the chosen way of labelling does not have."""
+    labels, table = settings.labels, settings.class_table
+    names = " and ".join(table.names)
+    if labels.method in ("regions", "buffer") and len(table.names) > 1:
+        yield Problem(
+            "classes", f"are {names}, but labels.method: {labels.method} makes one class alone"
+        )
+    if labels.method == "polygons":
+        if len(table.names) > 1 and labels.polygons.field is None:
+            yield Problem(
+                "labels.polygons.field",
+                f"is not set, so nothing tells which polygon is {names}. Name the field, and in "
+                "classes its values",
+            )
+        if table.in_colours:
+            yield Problem(
+                "classes", "are colours, but labels.method: polygons needs a field's values"
+            )
+    if labels.method == "raster" and table.texts:
+        yield Problem(
+            "classes", f"{table.texts[0]!r} is text, but a label raster holds numbers or colours"
+        )
 
 
 def missing_label_sources(settings: Settings) -> Iterator[Problem]:

@@ -25,9 +25,9 @@ BATCH = 16
 # What each way of labelling takes besides `labels.method` and `classes`.
 LABEL_KEYS = {
     "regions": ("labels.max_road_width",),
-    "buffer": (),
+    "buffer": ("labels.ends", "labels.max_road_width"),
     "polygons": (),
-    "raster": ("labels.threshold",),
+    "raster": ("labels.threshold", "labels.raster.resample", "labels.raster.tolerance"),
 }
 USES_LINES = ("regions", "buffer")
 

@@ -28,12 +28,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from roadmask.classes import ClassTable, field_value
 from roadmask.distance import PATTERN, UNITS, parse_distance
 from roadmask.errors import SettingError
 
 DEMO = "demo"
 DEFAULT_CLASSES = {"road": 1}
-OTHER, IGNORE = "other", "ignore"
 
 
 def _accepts_text(annotation: object) -> bool:
@@ -254,11 +254,33 @@ class Tiles(Section):
     )
 
 
+class PolygonLabels(Layer):
+    """Polygons of the classes themselves."""
+
+    field: Text | None = Field(
+        default=None,
+        description="the field that tells a polygon's class, by the values under `classes`; null: "
+        "all are of the only class",
+    )
+
+
 class RasterLabels(Section):
     """Ready masks."""
 
     path: Text | None = Field(
-        default=None, description="with {scene} in it, which stands for the scene's name"
+        default=None,
+        description="with {scene} in it, which stands for the scene's name; with `resample` it may "
+        "be one file for all",
+    )
+    resample: Literal["nearest"] | None = Field(
+        default=None,
+        description="null: a mask on another grid than its scene's is refused; nearest: each pixel "
+        "takes the mask's pixel under its centre",
+    )
+    tolerance: Annotated[int, Field(ge=0, le=255)] = Field(
+        default=0,
+        description="how far each of red, green and blue, or a value, may lie from a class's "
+        "(masks saved as JPEG); with several classes the rest becomes 255",
     )
 
 
@@ -275,7 +297,9 @@ class Labels(Section):
         description="regions (street lines + centerlines), buffer (centerlines + width), "
         "polygons (roadbeds), raster (ready masks)",
     )
-    polygons: Layer = Field(default=Layer(), description="for `polygons`: the label itself")
+    polygons: PolygonLabels = Field(
+        default=PolygonLabels(), description="for `polygons`: the label itself"
+    )
     islands: Layer = Field(default=Layer(), description="ground cut out of the label")
     reference: Layer = Field(
         default=Layer(), description="an answer to score against, never trained on"
@@ -286,6 +310,11 @@ class Labels(Section):
     threshold: float = Field(
         default=127, description="for `raster` with one class: values above it are road"
     )
+    ends: Literal["flat", "round"] = Field(
+        default="flat",
+        description="for `buffer`: flat (a road stops where its line stops) or round (half a disc "
+        "beyond); where lines meet, neither leaves a notch",
+    )
     max_road_width: PositiveDistance = Field(
         default="150 ft", description="a ceiling: wider than any road here"
     )
@@ -295,10 +324,14 @@ class Selection(Section):
     """Which tiles are left out. All are shares from 0 to 1."""
 
     min_road_share: Share = Field(
-        default=0.01, description="least share of road in a tile to train on"
+        default=0.01,
+        description="least share of road in a tile to train on; with several classes, of all that "
+        "is not other",
     )
     max_road_share: Share = Field(
-        default=0.95, description="largest share of road in a tile to train on"
+        default=0.95,
+        description="largest share of road in a tile to train on; with several classes, which may "
+        "fill all ground, it binds nothing",
     )
     empty_share: Share = Field(
         default=0.1, description="how many of the road-free tiles training keeps"
@@ -426,37 +459,43 @@ def _check_folder(path: str) -> str:
 
 
 def _check_classes(classes: dict[str, Any]) -> dict[str, Any]:
-    for name, values in classes.items():
-        if not _is_class_value(values):
-            raise PydanticCustomError(
-                "classes",
-                "{name}: {values} is no value, [r, g, b] or list of these",
-                {"name": name, "values": json.dumps(values)},
-            )
-    if classes and not set(classes) - {OTHER, IGNORE}:
-        raise PydanticCustomError("classes", "names no class besides other and ignore", {})
+    if not classes:
+        return classes
+    try:
+        ClassTable.parse(classes)
+    except SettingError as error:
+        name = error.key.removeprefix("classes").removeprefix(".")
+        problem = f"{name}: {error.problem}" if name else error.problem
+        raise PydanticCustomError(
+            "classes",
+            "{problem}",
+            {"problem": f"{problem}. {error.remedy}" if error.remedy else problem},
+        ) from None
     return classes
 
 
-def _is_class_value(value: object) -> bool:
-    def is_number(part: object) -> bool:
-        return isinstance(part, int) and not isinstance(part, bool) and 0 <= part <= 65535
-
-    def is_single(part: object) -> bool:
-        is_colour = isinstance(part, list) and len(part) == 3 and all(map(is_number, part))
-        return is_number(part) or is_colour
-
-    return is_single(value) or (
-        isinstance(value, list) and bool(value) and all(map(is_single, value))
-    )
-
-
 def _read_classes(value: object) -> object:
+    if isinstance(value, str):
+        value = _unquoted(value)
     if value is None:
         return {}
     if isinstance(value, dict):
-        return {str(name): _unquoted(values) for name, values in value.items()}
-    return _unquoted(value)
+        return {str(name): _read_values(values) for name, values in value.items()}
+    return value
+
+
+def _read_values(value: object) -> object:
+    """Read numbers and lists that arrive as text, and leave codes such as 007 and yes alone."""
+    if isinstance(value, list):
+        return [_read_values(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith("["):
+        return _read_values(_unquoted(value)) if value.endswith("]") else value
+    number = field_value(value)
+    if isinstance(number, float):
+        return int(number) if number.is_integer() else number
+    return value
 
 
 class Settings(Section):
@@ -490,7 +529,7 @@ class Settings(Section):
         description="name: its value, [r, g, b], or list of these in the label source; `other` is "
         "class 0, values under `ignore` become 255, the rest count from 1 in their order. "
         "{} means {road: 1}",
-        json_schema_extra={"additionalProperties": {"type": ["integer", "array"]}},
+        json_schema_extra={"additionalProperties": {"type": ["number", "string", "array"]}},
     )
     selection: Selection = Field(
         default=Selection(), description="which tiles are left out, as shares"
@@ -519,6 +558,11 @@ class Settings(Section):
     def class_values(self) -> dict[str, Any]:
         """`classes` with its default filled in."""
         return self.classes or DEFAULT_CLASSES
+
+    @property
+    def class_table(self) -> ClassTable:
+        """The classes and what each is in the label source."""
+        return ClassTable.parse(self.class_values)
 
 
 def all_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:

@@ -38,6 +38,10 @@ CENTERLINES = "centerlines"
 # How many of the values that are no number are shown.
 EXAMPLES = 5
 FOOT = Distance(1.0, "ft")
+# Between these lies the paved width of any road: from a footway for one to the widest
+# motorways. What lies outside is a code such as 9999, or another unit.
+NARROWEST_METRES = 0.5
+WIDEST_METRES = 150.0
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,10 @@ class WidthCounts:
     ----------
     from_field, from_default, unknown
         Centerlines by the source of their width.
-    unreadable
-        Those whose value is no number; they count as one of the other two besides.
-    unreadable_values
+    unreadable, implausible
+        Those whose value is no number, or no road's width; they count as one of the other
+        two besides. Null and 0 mean that the width is not known, and are neither.
+    unreadable_values, implausible_values
         Some of these values.
     """
 
@@ -78,6 +83,8 @@ class WidthCounts:
     unknown: int = 0
     unreadable: int = 0
     unreadable_values: tuple[str, ...] = ()
+    implausible: int = 0
+    implausible_values: tuple[str, ...] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -162,7 +169,8 @@ def with_widths(
 ) -> tuple[gpd.GeoDataFrame, WidthCounts]:
     """Give every centerline its paved width.
 
-    Zero, negative and missing values mean that the width is unknown, as in NYC's data.
+    Zero and missing values mean that the width is unknown, as in NYC's data; negative ones
+    and those that no road has do so too, and are counted besides.
 
     Parameters
     ----------
@@ -182,7 +190,12 @@ def with_widths(
     metres = np.full(len(centerlines), np.nan)
     if settings.field is not None:
         values, unreadable = numbers(centerlines[settings.field])
-        metres = np.where(values > 0, values * settings.unit.metres, np.nan)
+        metres = values * settings.unit.metres
+        plausible = (metres >= NARROWEST_METRES) & (metres <= WIDEST_METRES)
+        strange = values[~plausible & ~np.isnan(values) & (values != 0)]
+        counts.implausible = len(strange)
+        counts.implausible_values = tuple(f"{x:g}" for x in np.unique(strange)[:EXAMPLES])
+        metres = np.where(plausible, metres, np.nan)
         counts.unreadable = len(unreadable)
         counts.unreadable_values = tuple(sorted(set(unreadable))[:EXAMPLES])
     known = np.isfinite(metres)
@@ -229,6 +242,16 @@ def log_widths(counts: WidthCounts, settings: WidthSettings) -> None:
             counts.unreadable,
             settings.field,
             ", ".join(counts.unreadable_values),
+        )
+    if counts.implausible:
+        log.warning(
+            "centerlines.width_field: %d values of %s, such as %s, are no width of a road in units "
+            'of centerlines.width_unit, "%s"; they count as missing. Where the field counts lanes, '
+            'write width_unit: "12 ft"',
+            counts.implausible,
+            settings.field,
+            ", ".join(counts.implausible_values),
+            settings.unit,
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import logging
 import math
 import os
@@ -28,6 +29,7 @@ from roadmask.errors import InputError
 from roadmask.files import replacing, write_json, write_text
 from roadmask.grid import PIXEL_TOLERANCE, Grid
 from roadmask.raster import environment
+from roadmask.style import category_names
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,8 @@ class Source:
         Value to red, green, blue, alpha, where band 1 has one.
     block
         Height and width of its blocks.
+    classes
+        The names of the values from 0 on, where it is a raster of classes.
     """
 
     path: Path
@@ -81,6 +85,7 @@ class Source:
     descriptions: tuple[str | None, ...]
     colormap: tuple[tuple[int, ...], ...] | None
     block: tuple[int, int]
+    classes: tuple[str, ...]
 
     @property
     def pixel(self) -> tuple[float, float]:
@@ -90,7 +95,7 @@ class Source:
     @property
     def layout(self) -> tuple[object, ...]:
         """What all rasters of one mosaic share."""
-        return self.dtype, str(self.nodata), self.colours, self.colormap
+        return self.dtype, str(self.nodata), self.colours, self.colormap, self.classes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -182,6 +187,7 @@ def read_source(path: Path) -> Source:
             if palette
             else None,
             block=dataset.block_shapes[0],
+            classes=tuple(json.loads(dataset.tags().get("ROADMASK_CLASSES", "[]"))),
         )
 
 
@@ -291,6 +297,8 @@ def _band_lines(
             for entry in first.colormap
         ]
         lines.append("    </ColorTable>")
+    if first.classes and band == 1:
+        lines += [f"    {line}" for line in category_names(first.classes[1:])]
     kind = "SimpleSource" if first.nodata is None else "ComplexSource"
     for source, (x, y) in zip(sources, places, strict=True):
         width, height = source.grid.width, source.grid.height

@@ -6,15 +6,17 @@ import argparse
 import csv
 import hashlib
 import io
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from roadmask.classes import ClassTable
 from roadmask.errors import InputError, SettingError
 from roadmask.files import write_text
 from roadmask.grid import Tile, TileGrid
@@ -83,7 +85,8 @@ class Shares:
     ----------
     road_share
         Pixels of any class but ``other``, of those with a picture and a known label.
-        0 where there are none such.
+        0 where there are none such. With several classes so too: what has none of them is
+        what training needs few of.
     nodata_share
         Pixels without a picture, of all.
     unknown_share
@@ -201,6 +204,8 @@ def judge(tile: str, shares: Shares, limits: Limits, review: Mapping[str, str]) 
 def _hard_reasons(shares: Shares, limits: Limits) -> list[str]:
     if shares.nodata_share == 1:
         return ["no picture at all"]
+    if shares.blank_share == 1:
+        return ["blank picture: nothing but flat colour"]
     reasons = [
         f"{leaf} {_number(value)} > selection.max_{leaf} {_number(limit)}"
         for leaf, value, limit in (
@@ -359,6 +364,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--selection.{leaf.name}", dest=leaf.name, type=float, required=True, metavar="SHARE"
         )
+    parser.add_argument("--classes", type=json.loads, default={"road": 1}, help="as JSON")
     parser.add_argument(
         "--selection.review", dest="review", type=Path, help="CSV tile,verdict by a person"
     )
@@ -367,6 +373,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the table of one scene."""
     limits = Limits(**{leaf.name: getattr(arguments, leaf.name) for leaf in fields(Limits)})
+    if len(ClassTable.parse(arguments.classes).names) > 1:
+        # Labels of several classes often leave no ground as other: that is no fault.
+        limits = replace(limits, max_road_share=1.0)
     review = read_review(arguments.review) if arguments.review else {}
     pairs = PairedTiles.open(arguments.tiles, arguments.masks)
     with environment():

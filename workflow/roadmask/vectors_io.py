@@ -39,6 +39,10 @@ COUNTED_FEATURES = 100_000
 FILTER_MARGIN = 0.01
 # Edges of the sheet are cut into this many pieces before they are projected.
 DENSIFIED = 21
+# The curve that an edge becomes in another CRS rises by 5 mm over this length, a few
+# centimetres at high latitudes.
+LONGEST_EDGE_METRES = 500.0
+METRES_PER_RADIAN = 6_371_000.0
 
 _TEXT_TYPES = {"OFTString", "OFTWideString"}
 _NUMBER_TYPES = {"OFTInteger", "OFTInteger64", "OFTReal"}
@@ -186,6 +190,7 @@ def read_layer(
     key: str = "street_lines",
     kind: Kind = "lines",
     columns: Sequence[str] = (),
+    columns_key: str | None = None,
     must_reach: bool = True,
 ) -> LayerRead:
     """Read the features of a layer that lie on a sheet.
@@ -204,6 +209,8 @@ def read_layer(
         ``lines`` (of polygons the outline is taken) or ``polygons``.
     columns
         Fields to read.
+    columns_key
+        The config key that names them, for messages; `key` by default.
     must_reach
         Whether the layer's extent must touch the sheet. A sheet without any feature
         inside that extent is fine either way.
@@ -233,7 +240,7 @@ def read_layer(
     where = (source.where or "").strip() or None
     if where is not None:
         check_filter(where, layer.fields, f"{key}.where", layer.built_in)
-    names = [_column(layer, column, key) for column in columns]
+    names = [_column(layer, column, columns_key or key) for column in columns]
     bounds = area.bounds if isinstance(area, Grid) else area
     box = _filter_box(bounds, target, layer, source)
     fids, wkb, values = _read(layer, where, box, names, key)
@@ -245,6 +252,7 @@ def read_layer(
     if counts.read and counts.other_type == counts.read:
         raise _wrong_type(source, layer, kind)
     if not _same_crs(layer.crs, target):
+        frame.geometry = _with_short_edges(frame.geometry.to_numpy(), layer.crs)
         frame = frame.to_crs(target)
         frame = frame[_finite(frame.geometry.to_numpy(), counts)].reset_index(drop=True)
     else:
@@ -669,6 +677,13 @@ def _wrong_type_of(source: VectorSource, layer: str, geometry: str, kind: Kind) 
         f"the layer {layer} holds no {kind} ({geometry})",
         f"Give a layer of {kind}",
     )
+
+
+def _with_short_edges(geometries: np.ndarray, crs: CRS) -> np.ndarray:
+    """Cut long edges, since what is straight in one CRS is a curve in another."""
+    unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
+    metres = METRES_PER_RADIAN * unit if crs.is_geographic else unit
+    return np.asarray(shapely.segmentize(geometries, LONGEST_EDGE_METRES / metres))
 
 
 def _same_crs(first: CRS, second: CRS) -> bool:

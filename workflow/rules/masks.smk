@@ -17,6 +17,7 @@ rule label_scene:
     output:
         mask="<results>/masks/{scene}.tif",
         style="<results>/masks/{scene}.qml",
+        names="<results>/masks/{scene}.tif.aux.xml",
         counts="<results>/masks/{scene}.json",
     log:
         "<logs>/masks/{scene}.log",

@@ -25,6 +25,7 @@ for name, batch in PLAN.batches.items():
         output:
             classes=expand("<results>/predictions/{scene}.tif", scene=batch),
             styles=expand("<results>/predictions/{scene}.qml", scene=batch),
+            names=expand("<results>/predictions/{scene}.tif.aux.xml", scene=batch),
             probability=expand(
                 "<results>/predictions/probability/{scene}.tif", scene=batch
             ),

@@ -28,6 +28,7 @@ rule select_tiles:
         empty_share=options("selection.empty_share"),
         max_nodata_share=options("selection.max_nodata_share"),
         max_unknown_share=options("selection.max_unknown_share"),
+        classes=options("classes"),
         review=options("selection.review"),
         review_state=PLAN.state("selection.review"),
         code=PLAN.code("selection"),
@@ -37,7 +38,7 @@ rule select_tiles:
         "python -m roadmask selection --tiles {input.tiles:q} --masks {input.masks:q}"
         " --output {output:q} {params.min_road_share:q} {params.max_road_share:q}"
         " {params.empty_share:q} {params.max_nodata_share:q} {params.max_unknown_share:q}"
-        " {params.review:q} --log {log:q}"
+        " {params.classes:q} {params.review:q} --log {log:q}"
 
 
 rule summarize_selection:

@@ -39,6 +39,7 @@ from roadmask.errors import InputError, SettingError
 from roadmask.files import sha256, write_json, write_text
 from roadmask.grid import Tile, TileGrid
 from roadmask.selection import read_table
+from roadmask.style import class_colours
 from roadmask.tile_pairs import UNKNOWN, PairedTiles
 
 if TYPE_CHECKING:
@@ -239,7 +240,13 @@ def describe_split(
 
 
 def find_faults(splits: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """Name classes that a split lacks, which training or scoring would stumble over."""
+    """Name classes that a split lacks, which training or scoring would stumble over.
+
+    Labels of several classes may leave no ground as ``other``: no fault where all do.
+    """
+    held = [described["pixels"] for described in splits.values()]
+    if len(names) > 2 and not any(pixels[names[0]] for pixels in held):
+        names = names[1:]
     return [
         f"{split} has no pixel of class {name} in its {described['tiles']} tiles"
         for split, described in splits.items()
@@ -305,7 +312,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Split, write, verify."""
-    names = ClassTable.parse(json.loads(arguments.classes)).all_names
+    table = ClassTable.parse(json.loads(arguments.classes))
+    names = table.all_names
     block = parse_distance(arguments.block, "split.block")
     shares = Shares(arguments.train, arguments.val, arguments.test)
     scenes = read_scenes(arguments.tiles, arguments.masks, arguments.selection)
@@ -347,6 +355,7 @@ def run(arguments: argparse.Namespace) -> None:
                 "tile_overlap": images.overlap,
                 "pixel_metres": pixel_metres(scenes),
                 "classes": list(names),
+                "colours": [list(rgb) for rgb in class_colours(len(table.names), table.colours)],
                 "unknown": UNKNOWN,
                 "split": {split: shares.of(split) for split in SPLITS}
                 | {"block": str(block), "seed": arguments.seed},

@@ -6,7 +6,7 @@ import argparse
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
@@ -24,11 +24,20 @@ from roadmask.masks.polygons import burn_polygons, polygon_labels
 from roadmask.masks.raster import raster_labels
 from roadmask.masks.regions import RegionLabels, label_regions
 from roadmask.raster import environment, read_window, write_cog
-from roadmask.style import OTHER, UNKNOWN, colour_table, legend, write_paletted_qml
+from roadmask.style import (
+    OTHER,
+    UNKNOWN,
+    colour_table,
+    legend,
+    write_category_names,
+    write_paletted_qml,
+)
 from roadmask.tiles import inside_area
 from roadmask.vectors_io import add_source_arguments, read_layer, source_from
 
 log = logging.getLogger("roadmask.masks")
+
+Source = TypeVar("Source", Path, str)
 
 METHODS = ("regions", "buffer", "polygons", "raster")
 
@@ -42,8 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels.method", dest="method", choices=METHODS, required=True)
     parser.add_argument("--classes", type=json.loads, required=True, help="as JSON")
     parser.add_argument("--labels.max_road_width", dest="max_road_width", default="150 ft")
-    parser.add_argument("--labels.raster", dest="raster", type=Path)
+    # No Path, which would make /vsizip//x.zip and /vsicurl/https://x something else.
+    parser.add_argument("--labels.raster", dest="raster")
     parser.add_argument("--labels.threshold", dest="threshold", type=float, default=127.0)
+    parser.add_argument("--labels.raster.resample", dest="resample", choices=("nearest",))
+    parser.add_argument("--labels.raster.tolerance", dest="tolerance", type=int, default=0)
+    parser.add_argument("--labels.ends", dest="ends", choices=("flat", "round"), default="flat")
+    parser.add_argument("--labels.polygons.field", dest="polygons_field")
     for key in ("labels.polygons", "labels.islands", "area"):
         add_source_arguments(parser, key)
 
@@ -77,21 +91,30 @@ def run(arguments: argparse.Namespace) -> None:
             grid,
             labels,
             nodata=UNKNOWN,
-            colormap=colour_table(classes.names),
+            colormap=colour_table(classes.names, classes.colours),
             descriptions=["label"],
             tags={
                 "ROADMASK_VERSION": __version__,
                 "ROADMASK_SCENE": arguments.scene.stem,
+                "ROADMASK_CLASSES": json.dumps(classes.all_names, ensure_ascii=False),
                 "ROADMASK_SETTINGS": json.dumps(_settings(arguments), sort_keys=True),
             },
         )
-    write_paletted_qml(arguments.output.with_suffix(".qml"), legend(classes.names))
+    write_paletted_qml(arguments.output.with_suffix(".qml"), legend(classes.names, classes.colours))
+    write_category_names(arguments.output, classes.names)
     summary = {
         "scene": arguments.scene.stem,
         "method": arguments.method,
         "shares": _shares(labels, classes),
+        "single_value": _single_value(labels, classes),
         **counts,
     }
+    if summary["single_value"] is not None:
+        log.warning(
+            "%s: its label is one value all over: %s",
+            arguments.scene.stem,
+            summary["single_value"],
+        )
     write_json(arguments.output.with_suffix(".json"), summary)
     shares = ", ".join(f"{name} {share:.2%}" for name, share in summary["shares"].items())
     log.info("%s: %s", arguments.scene.stem, shares)
@@ -106,17 +129,38 @@ def _label(
         return result.labels, result.counts
     if arguments.method == "buffer":
         vectors = _required(arguments.vectors, "--vectors", arguments.method)
-        return buffer_labels(read_vectors(vectors, "centerlines"), grid), {}
+        centerlines = read_vectors(vectors, "centerlines")
+        widest = parse_distance(arguments.max_road_width, "labels.max_road_width")
+        metres = widest.on_ground(grid.ground_sample_distance)
+        labels = buffer_labels(centerlines, grid, metres, arguments.ends)
+        unknown = int(centerlines["width_m"].isna().sum())
+        return labels, {"centerlines": len(centerlines), "centerlines_without_width": unknown}
     if arguments.method == "polygons":
         source = source_from(arguments, "labels.polygons")
         if source is None:
             raise SettingError(
                 "labels.polygons.path", "labels.method: polygons needs it", "Name the polygon layer"
             )
-        layer = read_layer(source, grid, grid.crs, key="labels.polygons", kind="polygons")
-        return polygon_labels(layer.frame, grid), {}
-    raster = _required(arguments.raster, "labels.raster", arguments.method)
-    return raster_labels(raster, grid, classes, arguments.threshold), {}
+        field = arguments.polygons_field
+        layer = read_layer(
+            source,
+            grid,
+            grid.crs,
+            key="labels.polygons",
+            kind="polygons",
+            columns=() if field is None else (field,),
+            columns_key="labels.polygons.field",
+        )
+        return polygon_labels(layer.frame, grid, classes, field), {"polygons": len(layer.frame)}
+    raster = raster_labels(
+        _required(arguments.raster, "labels.raster", arguments.method),
+        grid,
+        classes,
+        arguments.threshold,
+        resample=arguments.resample,
+        tolerance=arguments.tolerance,
+    )
+    return raster.labels, raster.counts
 
 
 def _from_regions(arguments: argparse.Namespace, grid: Grid) -> RegionLabels:
@@ -150,7 +194,7 @@ def _from_regions(arguments: argparse.Namespace, grid: Grid) -> RegionLabels:
     return RegionLabels(cut, result.counts)
 
 
-def _required(path: Path | None, option: str, method: str) -> Path:
+def _required(path: Source | None, option: str, method: str) -> Source:
     if path is None:
         raise SettingError(option, f"labels.method: {method} needs it", "Name the file")
     return path
@@ -168,11 +212,25 @@ def _polygons(arguments: argparse.Namespace, key: str, grid: Grid) -> np.ndarray
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that the label was made with."""
     settings = {"labels.method": arguments.method, "classes": arguments.classes}
-    if arguments.method == "regions":
+    if arguments.method in ("regions", "buffer"):
         settings["labels.max_road_width"] = arguments.max_road_width
+    if arguments.method == "buffer":
+        settings["labels.ends"] = arguments.ends
+    if arguments.method == "polygons":
+        settings["labels.polygons.field"] = arguments.polygons_field
     if arguments.method == "raster":
         settings["labels.threshold"] = arguments.threshold
+        settings["labels.raster.resample"] = arguments.resample
+        settings["labels.raster.tolerance"] = arguments.tolerance
     return settings
+
+
+def _single_value(labels: np.ndarray, classes: ClassTable) -> str | None:
+    """Return what the whole scene is labelled as, None where it holds several values."""
+    first = int(labels.flat[0])
+    if (labels != first).any():
+        return None
+    return "not known" if first == UNKNOWN else classes.all_names[first]
 
 
 def _shares(labels: np.ndarray, classes: ClassTable) -> dict[str, float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmask.errors import InputError
+from roadmask.style import Rgb, class_colours
 
 # The member of the .keras file, which is a zip archive. Keras ignores what it does not know.
 MEMBER = "roadmask.json"
@@ -53,6 +54,8 @@ class Card:
         What was measured on the validation split with the stored weights and threshold.
     versions
         Of the software.
+    colours
+        Red, green and blue of each class in `classes`.
     """
 
     architecture: str
@@ -67,6 +70,7 @@ class Card:
     dataset_sha256: str
     figures: Mapping[str, Any]
     versions: Mapping[str, str]
+    colours: tuple[Rgb, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return what is written to ``model.json``."""
@@ -97,12 +101,22 @@ class Card:
             dataset_sha256=str(content["dataset_sha256"]),
             figures=dict(content["figures"]),
             versions=dict(content["versions"]),
+            colours=_colours(content),
         )
         if card.outputs != outputs_of(len(card.classes)):
             raise ValueError(f"{card.outputs} outputs for the classes {card.classes}")
         if (card.threshold is None) != (card.outputs > 1):
             raise ValueError(f"the threshold {card.threshold} with {card.outputs} outputs")
         return card
+
+
+def _colours(content: Mapping[str, Any]) -> tuple[Rgb, ...]:
+    """Return the classes' colours; cards of version 0.1 have none, and get the palette's."""
+    count = len(content["classes"])
+    given = [(int(red), int(green), int(blue)) for red, green, blue in content.get("colours", ())]
+    if given and len(given) != count:
+        raise ValueError(f"{len(given)} colours for {count} classes")
+    return class_colours(count, given)
 
 
 def outputs_of(classes: int) -> int:

@@ -26,6 +26,7 @@ from roadmask.model.pipeline import Split, TrainingStream, validation_batches
 from roadmask.model.settings import TrainingSettings
 from roadmask.model.state import StateFolder
 from roadmask.model.training import Result, train
+from roadmask.style import Rgb
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class Dataset:
         As in `roadmask.model.card.Card`.
     classes
         By index, ``other`` first.
+    colours
+        Red, green and blue of each but ``other``.
     splits
         By name.
     sha256
@@ -52,6 +55,7 @@ class Dataset:
     bands: tuple[int, ...]
     scale: tuple[tuple[float, float], ...] | None
     classes: tuple[str, ...]
+    colours: tuple[Rgb, ...]
     splits: dict[str, Split]
     sha256: str
 
@@ -72,6 +76,7 @@ class Dataset:
                 for name in ("train", "val")
             }
             classes = tuple(content["classes"])
+            colours = tuple((red, green, blue) for red, green, blue in content["colours"])
         except FileNotFoundError as error:
             raise InputError(path, "there is no such file", "Make stage dataset first") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -92,6 +97,7 @@ class Dataset:
             bands=bands,
             scale=None if scale is None else tuple((low, high) for low, high in scale),
             classes=classes,
+            colours=colours,
             splits=splits,
             sha256=sha256(path),
         )
@@ -214,6 +220,7 @@ def make_model(
             if name.startswith("val_") or name == "epoch"
         },
         versions={"roadmask": __version__, **versions},
+        colours=dataset.colours,
     )
     save_model(output, model, result, card)
     write_json(output.with_suffix(".json"), card.as_json())

@@ -22,7 +22,8 @@ class Figures:
     Attributes
     ----------
     iou
-        Of other and each class; NaN where neither labels nor predictions have it.
+        Of other and each class; NaN where neither labels nor predictions have it, and with
+        several classes where labels don't.
     mean_iou
         Mean over those that are not NaN; NaN where all are.
     threshold
@@ -97,16 +98,24 @@ def judge_histogram(histogram: NDArray[np.int64]) -> Figures:
     thresholds = np.arange(1, STEPS + 1)
     best = np.flatnonzero(scores == scores.max())
     index = int(best[np.argmin(np.abs(thresholds[best] - STEPS / 2))])
-    return _figures(confusions[index], float(thresholds[index] / STEPS))
+    confusion = confusions[index]
+    return _figures(confusion, iou_of(confusion), float(thresholds[index] / STEPS))
 
 
 def judge_confusion(confusion: NDArray[np.int64]) -> Figures:
-    """Return the figures where the most probable class was predicted."""
-    return _figures(confusion, None)
+    """Return the figures where the most probable class was predicted.
 
-
-def _figures(confusion: NDArray[np.int64], threshold: float | None) -> Figures:
+    A class without labels has none, as in stage `evaluation`: labels of several classes may
+    leave no ground as other, and one stray pixel of it would halve or double the mean.
+    """
     iou = iou_of(confusion)
+    iou[confusion.sum(axis=-1) == 0] = np.nan
+    return _figures(confusion, iou, None)
+
+
+def _figures(
+    confusion: NDArray[np.int64], iou: NDArray[np.float64], threshold: float | None
+) -> Figures:
     return Figures(
         iou=tuple(float(value) for value in iou),
         mean_iou=float(mean_iou_of(iou)),

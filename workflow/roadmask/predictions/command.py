@@ -36,7 +36,13 @@ from roadmask.predictions.streaming import (
     read_windows,
 )
 from roadmask.raster import cog_writer, environment
-from roadmask.style import colour_table, legend, write_paletted_qml
+from roadmask.style import (
+    Rgb,
+    colour_table,
+    legend,
+    write_category_names,
+    write_paletted_qml,
+)
 from roadmask.vectors_io import VectorSource, add_source_arguments, read_layer, source_from
 
 log = logging.getLogger("roadmask.predictions")
@@ -87,8 +93,8 @@ class Settings:
     ----------
     names
         The bands of the probability raster, in order.
-    classes
-        The classes that count from 1, in order.
+    classes, colours
+        The classes that count from 1, in order, and their red, green and blue.
     bands, scale
         What the network sees, as in the model's card.
     window
@@ -103,6 +109,7 @@ class Settings:
 
     names: tuple[str, ...]
     classes: tuple[str, ...]
+    colours: tuple[Rgb, ...]
     bands: tuple[int, ...]
     scale: Scale | None
     window: int
@@ -196,6 +203,7 @@ def _settings(arguments: argparse.Namespace, card: Card) -> Settings:
     return Settings(
         names=names,
         classes=classes,
+        colours=card.colours,
         bands=tuple(card.bands),
         scale=card.scale,
         window=arguments.window,
@@ -203,6 +211,7 @@ def _settings(arguments: argparse.Namespace, card: Card) -> Settings:
         area=area,
         tags={
             "ROADMASK_VERSION": __version__,
+            "ROADMASK_CLASSES": json.dumps(["other", *classes], ensure_ascii=False),
             "ROADMASK_MODEL": arguments.model.name,
             "ROADMASK_MODEL_SHA256": sha256(arguments.model),
             "ROADMASK_SETTINGS": json.dumps(written),
@@ -366,7 +375,7 @@ def _write(scene: Scene, windows: Iterable[Window], settings: Settings, folder: 
                 folder / f"{scene.name}.tif",
                 grid,
                 nodata=NODATA,
-                colormap=colour_table(settings.classes),
+                colormap=colour_table(settings.classes, settings.colours),
                 descriptions=["class"],
                 tags=tags,
                 overview_resampling="mode",
@@ -395,6 +404,7 @@ def _write(scene: Scene, windows: Iterable[Window], settings: Settings, folder: 
             if time.monotonic() - reported > SECONDS_BETWEEN_MESSAGES:
                 reported = time.monotonic()
                 log.info("%s: %d of %d rows", scene.name, first + len(values), grid.height)
-    write_paletted_qml(folder / f"{scene.name}.qml", legend(settings.classes))
+    write_category_names(folder / f"{scene.name}.tif", settings.classes)
+    write_paletted_qml(folder / f"{scene.name}.qml", legend(settings.classes, settings.colours))
     seconds = time.monotonic() - started
     log.info("%s: %d x %d pixels in %.1f s", scene.name, grid.width, grid.height, seconds)

@@ -49,6 +49,7 @@ SPLITS = ("train", "val", "test")
 MOST_OVERVIEWS = 6
 OVERVIEW_SIDE = 760
 MOST_REMARKS = 20
+MOST_NAMED = 8
 TILE_SIDE = 320
 # Pictures of the worst, of the middle and of the best tiles.
 WORST_TILES, OTHER_TILES = 4, 2
@@ -221,7 +222,7 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         dataset=sources.dataset,
         split_names=SPLITS,
         map=block_map(sources),
-        legend=class_legend(sources.card.classes),
+        legend=class_legend(sources.card.classes, sources.card.colours),
         unknown=UNKNOWN,
         settings=settings,
         least_road=LEAST_ROAD,
@@ -344,6 +345,7 @@ def all_remarks(sources: Sources) -> Iterator[str]:
         yield from _remarks_on_metrics(sources.metrics)
     if sources.selection is not None:
         yield from _remarks_on_selection(sources.selection)
+    yield from _remarks_on_labels(sources.scenes)
     yield from _remarks_on_pixels(sources)
 
 
@@ -366,6 +368,21 @@ def _remarks_on_selection(selection: Mapping[str, Any]) -> Iterator[str]:
             yield f"{count(selection[key])} tiles {words}: see selection/"
     for tile in selection.get("review", {}).get("without_a_tile", ()):
         yield f"selection.review names {tile}, which no scene has"
+
+
+def _remarks_on_labels(scenes: Sequence[Scene]) -> Iterator[str]:
+    """Yield the scenes whose label is one value all over: an empty file, or a wrong one."""
+    blank = [
+        f"{scene.name} ({name})"
+        for scene in scenes
+        for name, share in (scene.shares or {}).items()
+        if share == 1
+    ]
+    if blank:
+        more = len(blank) - MOST_NAMED
+        listed = ", ".join(blank[:MOST_NAMED]) + (f" and {count(more)} more" if more > 0 else "")
+        noun = "scene" if len(blank) == 1 else "scenes"
+        yield f"The label is one value all over in {count(len(blank))} {noun}: {listed}"
 
 
 def _remarks_on_pixels(sources: Sources) -> Iterator[str]:
@@ -652,7 +669,7 @@ def overviews(sources: Sources) -> Iterator[Overview]:
         yield Overview(
             scene.name,
             as_jpeg(
-                overview(background, found, label),
+                overview(background, found, label, sources.card.colours),
                 alt if label is None else f"{alt} and the outline of its label",
             ),
         )
@@ -743,18 +760,23 @@ def _pictures_of(
     sources: Sources, scene: Scene, window: Window, name: str, caption: str
 ) -> TilePictures:
     """Show a window of a scene: the picture, the label where there is one, the prediction."""
-    paths, classes = sources.paths, sources.card.classes
+    paths, classes, colours = sources.paths, sources.card.classes, sources.card.colours
     picture = read_part(paths.scene(scene.name), bands_of(sources), window)
     found = read_classes(paths.prediction(scene.name), window)
     shown = [("picture", as_jpeg(_fitted(picture), f"{name}: picture"))]
     if scene.shares is not None:
         label = read_classes(paths.mask(scene.name), window)
-        shown.append(("label", as_png(_fitted(class_picture(label, picture)), f"{name}: label")))
+        shown.append(
+            ("label", as_png(_fitted(class_picture(label, picture, colours)), f"{name}: label"))
+        )
     shown.append(
-        ("prediction", as_png(_fitted(class_picture(found, picture)), f"{name}: prediction"))
+        (
+            "prediction",
+            as_png(_fitted(class_picture(found, picture, colours)), f"{name}: prediction"),
+        )
     )
     if scene.shares is not None:
-        errors = error_picture(picture, label, found, 1 if len(classes) == 1 else None)
+        errors = error_picture(picture, label, found, 1 if len(classes) == 1 else None, colours)
         shown.append(("errors", as_jpeg(_fitted(errors), f"{name}: where the two differ")))
     elif len(classes) == 1:
         probability = probability_picture(read_classes(paths.probability(scene.name), window))

@@ -18,7 +18,7 @@ from rasterio.windows import Window
 from roadmask.imagery import Scale, scale_to_uint8
 from roadmask.raster import read_window
 from roadmask.report.reading import opened
-from roadmask.style import CLASS_COLOURS, UNKNOWN, UNKNOWN_COLOUR
+from roadmask.style import UNKNOWN, UNKNOWN_COLOUR, Rgb
 
 Array = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -141,7 +141,7 @@ def reduced_shape(height: int, width: int, most: int) -> tuple[int, int]:
     return max(1, round(height / factor)), max(1, round(width / factor))
 
 
-def class_picture(classes: Array, background: Array) -> Array:
+def class_picture(classes: Array, background: Array, colours: Sequence[Rgb]) -> Array:
     """Colour a class raster; class 0 shows the background, dimmed and grey.
 
     Parameters
@@ -150,40 +150,41 @@ def class_picture(classes: Array, background: Array) -> Array:
         ``(rows, columns)``.
     background
         ``(rows, columns, 3)``.
+    colours
+        Of the classes from 1 on.
     """
     picture = (grey(background) * 0.45).astype(np.uint8)
-    for value, colour in _colours(classes):
+    for value, colour in _colours(classes, colours):
         picture[classes == value] = colour
     return picture
 
 
-def _colours(classes: Array) -> list[tuple[int, Colour]]:
+def _colours(classes: Array, colours: Sequence[Rgb]) -> list[tuple[int, Colour]]:
     """List the values other than 0 in a raster, with their colours."""
     values = [int(value) for value in np.unique(classes) if value]
-    return [
-        (
-            value,
-            (
-                UNKNOWN_COLOUR
-                if value == UNKNOWN
-                else CLASS_COLOURS[(value - 1) % len(CLASS_COLOURS)]
-            )[:3],
-        )
-        for value in values
-    ]
+    grey_one = UNKNOWN_COLOUR[:3]
+    return [(value, grey_one if value == UNKNOWN else colours[value - 1]) for value in values]
 
 
-def overview(background: Array, predicted: Array, label: Array | None) -> Array:
+def overview(
+    background: Array, predicted: Array, label: Array | None, colours: Sequence[Rgb]
+) -> Array:
     """Lay a prediction over a picture, translucent, and the label's outline over both."""
     picture = background.copy()
-    for value, colour in _colours(predicted):
+    for value, colour in _colours(predicted, colours):
         _blend(picture, predicted == value, colour, 0.5)
     if label is not None:
         _blend(picture, outline(label), LABEL_OUTLINE, 1.0)
     return picture
 
 
-def error_picture(background: Array, label: Array, predicted: Array, road: int | None) -> Array:
+def error_picture(
+    background: Array,
+    label: Array,
+    predicted: Array,
+    road: int | None,
+    colours: Sequence[Rgb],
+) -> Array:
     """Show where prediction and label differ, over a grey picture.
 
     Parameters
@@ -195,11 +196,13 @@ def error_picture(background: Array, label: Array, predicted: Array, road: int |
     road
         The only class, or None where there are several: then every wrong pixel is a false
         alarm of the class predicted there.
+    colours
+        Of the classes from 1 on.
     """
     picture = (grey(background) * 0.7).astype(np.uint8)
     known = (label != UNKNOWN) & (predicted != UNKNOWN)
     _blend(picture, ~known, UNKNOWN_COLOUR[:3], 0.8)
-    for value, colour in _colours(predicted):
+    for value, colour in _colours(predicted, colours):
         if value != UNKNOWN:
             _blend(picture, known & (predicted == value) & (label == value), colour, 0.35)
     wrong = known & (predicted != label)
