@@ -18,6 +18,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 PLAN = Plan(load(config), Path(workflow.basedir, "workflow"))
+PLAN.require_label_rasters()
 plan_alone(workflow, Path(PLAN.settings.results), logger.warning)
 
 
