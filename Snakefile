@@ -9,6 +9,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 # Nothing is written beside the code.
 sys.dont_write_bytecode = True
 
+from planning.console import shorten
 from planning.locking import plan_alone
 from planning.plan import Plan, summary
 from planning.checks import load
@@ -19,6 +20,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 PLAN = Plan(load(config), Path(workflow.basedir, "workflow"))
 PLAN.require_label_rasters()
+logger.addFilter(shorten)
 plan_alone(workflow, Path(PLAN.settings.results), logger.warning)
 
 
