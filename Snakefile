@@ -9,7 +9,8 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 # Nothing is written beside the code.
 sys.dont_write_bytecode = True
 
-from planning.locking import take_lock
+from planning.console import shorten
+from planning.locking import plan_alone
 from planning.plan import Plan, summary
 from planning.checks import load
 
@@ -18,6 +19,9 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 PLAN = Plan(load(config), Path(workflow.basedir, "workflow"))
+PLAN.require_label_rasters()
+logger.addFilter(shorten)
+plan_alone(workflow, Path(PLAN.settings.results), logger.warning)
 
 
 pathvars:
@@ -47,10 +51,6 @@ include: "workflow/rules/model.smk"
 include: "workflow/rules/predictions.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
-
-
-onstart:
-    take_lock()
 
 
 onsuccess:

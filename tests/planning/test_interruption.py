@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -13,6 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 from working_folder import Folder
+
+from planning.errors import PlanningError
+from planning.locking import RESULTS_LOCK, take_lock
 
 PATIENCE = 120
 
@@ -85,15 +91,54 @@ def test_a_second_run_is_turned_away_in_one_sentence(
 
     second = folder.snakemake("--cores", "1", "demo")
     dry = folder.snakemake("--dry-run", "demo")
+    asked = folder.snakemake("--summary", "demo")
 
     assert second.returncode != 0
+    holder = f"process {run.pid} on {platform.node()}, started in {folder.path}"
     assert (
-        f"Another run is at work in {folder.path}: wait until it ends, or stop it." in second.stdout
+        f"Another run ({holder}) is at work in {folder.path}: wait until it ends, or stop it."
+        in second.stdout
     )
     assert "Traceback" not in second.stdout
+    assert "Building DAG" not in second.stdout  # what it would plan may hold no longer
     assert dry.returncode == 0
+    assert asked.returncode == 0
     assert run.wait(PATIENCE) == 0
     assert folder.snakemake("--cores", "1", "demo").returncode == 0
+
+
+def test_one_results_folder_is_not_written_from_two_working_folders(
+    folder: Folder, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    results = folder.path / "results"
+    other = Folder(tmp_path_factory.mktemp("other"), folder.snakefile)
+    arguments = ("--cores", "1", "--touch", "demo", "--config", f"results={results}")
+    assert other.snakemake(*arguments).returncode == 0
+
+    with (results / RESULTS_LOCK).open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = other.snakemake(*arguments)
+
+    assert done.returncode != 0
+    assert f", started in {other.path}) is at work in {results}: wait" in done.stdout
+    assert other.snakemake(*arguments).returncode == 0
+
+
+def test_a_lock_that_can_not_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    (tmp_path / "file").touch()
+    with pytest.raises(PlanningError, match="file/lock can't be written"):
+        take_lock(tmp_path / "file" / "lock", tmp_path, said.append)
+
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    take_lock(tmp_path / "lock", tmp_path, said.append)
+    assert said == [
+        f"{tmp_path}/lock can't be locked here: see to it that no other run is at work in "
+        f"{tmp_path}."
+    ]
 
 
 def test_a_sheet_with_an_odd_name_goes_through_and_stale_scratch_is_no_hindrance(
@@ -125,19 +170,22 @@ def test_a_sheet_with_an_odd_name_goes_through_and_stale_scratch_is_no_hindrance
     )
     (folder.path / "none.keras").touch()
 
-    done = folder.snakemake(
-        "--cores",
-        "1",
-        "scenes",
-        "tiles",
-        PROJ_DATA="rubbish",
-        PROJ_LIB="rubbish",
-        GDAL_DATA="rubbish",
-    )
+    rubbish = {"PROJ_DATA": "rubbish", "PROJ_LIB": "rubbish", "GDAL_DATA": "rubbish"}
+
+    done = folder.snakemake("--cores", "1", "scenes", "tiles", **rubbish)
 
     assert done.returncode == 0, done.stdout
     assert (folder.path / "results" / "scenes" / f"{name}.tif").is_file()
-    assert len(list((folder.path / "results" / "tiles" / name).iterdir())) == 6
+    tiles = sorted((folder.path / "results" / "tiles" / name).iterdir())
+    assert len(tiles) == 6
+
+    tiles[3].unlink()
+    again = folder.snakemake("--cores", "1", "tiles", **rubbish)
+
+    assert again.returncode == 0, again.stdout
+    assert f"results/tiles/{name}/{tiles[3].name} is not there" in again.stdout
+    assert tiles[3].is_file()
+    assert folder.jobs("tiles") == {}
     assert written(folder.path) == {
         ".snakemake",
         "results",

@@ -50,11 +50,12 @@ def test_jobs_fit_into_memory() -> None:
 
 def test_the_lock_is_held_until_the_process_ends(tmp_path: Path) -> None:
     lock = tmp_path / "sub" / "lock"
-    locking.take_lock(lock)
-    with pytest.raises(PlanningError, match="Another run is at work in"):
-        locking.take_lock(lock)
+    locking.take_lock(lock, tmp_path, pytest.fail)
+    holder = rf"\(process {os.getpid()} on .*, started in {Path.cwd()}\)"
+    with pytest.raises(PlanningError, match=f"Another run {holder} is at work in {tmp_path}:"):
+        locking.take_lock(lock, tmp_path, pytest.fail)
     os.close(locking._held.pop())
-    locking.take_lock(lock)
+    locking.take_lock(lock, tmp_path, pytest.fail)
     os.close(locking._held.pop())
 
 

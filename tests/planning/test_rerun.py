@@ -159,6 +159,25 @@ def test_every_change_reruns_what_the_table_says(
     check(key, make_done)
 
 
+# Leaves that have no effect on a city labelled by regions.
+IDLE: dict[str, dict[str, Any]] = {
+    "labels": {
+        "threshold": 100,
+        "polygons": {"where": "A = 1"},
+        "raster": "imagery/{scene}.jp2",
+    },
+    "demo": {"seed": 2, "broken_lines": 0.5},
+}
+
+
+def test_what_has_no_effect_makes_the_report_anew_and_nothing_else(
+    make_done: Callable[[str], Folder],
+) -> None:
+    folder = make_done(REGIONS)
+    texts = [as_argument({section: values}) for section, values in IDLE.items()]
+    assert folder.steps("--config", *texts) == {"report"}
+
+
 def test_the_readme_has_the_table() -> None:
     text = documents.README.read_text(encoding="utf-8")
     assert documents.readme_text(text) == text

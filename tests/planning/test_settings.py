@@ -158,6 +158,26 @@ def test_training_is_as_the_network_has_it() -> None:
         ("training: {loss: dise}", "Did you mean dice?"),
         ("results: ''", "results: must not be empty"),
         ("results: 'a{b}'", "results: has one of {}<>*? in it"),
+        ("results: .", "results: . is not for results"),
+        ("results: /", "results: / is not for results"),
+        ("results: data/demo/here", "results: data/demo/here is not for results"),
+        ("results: ~/roads", "results: begins with ~. Write it out"),
+        (r'results: "a\tb"', "results: 'a\\tb' is no name of a folder"),
+        (f"results: {Path(__file__)}", "test_settings.py is a file"),
+        ("dataset: '  '", 'dataset: must not be blank, not "  "'),
+        (r'area: {path: a.shp, where: "a\0b"}', "area.where: 'a\\x00b' holds no text"),
+        ("labels: {threshold: .inf}", "labels.threshold: Infinity stands where a number is"),
+        ("labels: {threshold: .nan}", "labels.threshold: NaN stands where a number is needed"),
+        ("imagery: {scale: [0, .inf]}", "imagery.scale: Infinity stands where a number is"),
+        ("imagery: {nodata: .inf}", "imagery.nodata: infinity is no value of a pixel"),
+        ("imagery: {bands: [70000]}", "imagery.bands: must be at most 65535, not 70000"),
+        ("imagery: {crs: 'EPSG:9999999'}", "imagery.crs: EPSG:9999999 is no CRS that PROJ knows"),
+        ("imagery: {crs: 5703}", "imagery.crs: EPSG:5703 is a Vertical CRS, in which"),
+        ("lines: {halo: 30 mi}", "lines.halo: 30 mi is too long: at most 10 km"),
+        ("split: {block: 2000000 px}", "split.block: 2000000 px is too long: at most 1000 km"),
+        ("training: {learning_rate: .nan}", "training.learning_rate: NaN stands where"),
+        ("training: {epochs: 10000000000}", "training.epochs: must be at most 1000000"),
+        ("training: {crop: 16000}", "training.crop: must be at most 8192"),
     ],
 )
 def test_the_impossible_is_refused_by_its_key(text: str, expected: str) -> None:
@@ -186,6 +206,7 @@ def test_all_problems_are_named_at_once() -> None:
         ("training: {learning_rate: 1e-3}", "training.learning_rate", 0.001),
         ("tiles:", "tiles.size", 256),
         ("imagery: {crs: 2263}", "imagery.crs", "EPSG:2263"),
+        ("imagery: {crs: ' '}", "imagery.crs", None),
         ("imagery: {scale: [0, 3000]}", "imagery.scale", [[0.0, 3000.0]]),
         ("labels: {raster: 'm/{scene}.png'}", "labels.raster.path", "m/{scene}.png"),
         ("labels: {raster: {path: 'm/{scene}.png'}}", "labels.raster.path", "m/{scene}.png"),
@@ -216,6 +237,10 @@ def test_a_file_is_laid_over_the_defaults_key_by_key() -> None:
     assert laid.imagery.georeference == "required"
     assert laid.area.path == "a.shp"
     assert laid.class_values == {"roof": 3}  # without the default's road
+
+
+def test_a_pixel_may_be_no_number() -> None:
+    assert argument("k", settings("imagery: {nodata: .nan}").imagery.nodata) == "--k=nan"
 
 
 def test_a_ready_model_needs_no_labels() -> None:

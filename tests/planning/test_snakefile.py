@@ -83,6 +83,16 @@ def test_all_stages_are_called(running: dict[str, Rule]) -> None:
     assert {reruns.step_of(name) for name in running} == set(reruns.STEPS)
 
 
+def test_every_output_is_asked_for(rules: dict[str, Rule], running: dict[str, Rule]) -> None:
+    # Snakemake notices only the loss of files that something needs.
+    def of_one_scene(file: object) -> str:
+        return re.sub(r"\{scene[^}]*\}", "demo_1", str(file))
+
+    needed = {of_one_scene(file) for rule in rules.values() for file in rule.input}
+    for name, rule in running.items():
+        assert {of_one_scene(file) for file in rule.output} <= needed, name
+
+
 def test_every_rule_has_log_benchmark_message_memory_and_code(running: dict[str, Rule]) -> None:
     plan = Plan(Settings(), REPOSITORY / "workflow")
     for name, rule in running.items():

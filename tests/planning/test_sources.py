@@ -76,6 +76,13 @@ def test_odd_names_that_work(name: str) -> None:
     assert scenes(name) == {name.removesuffix(".jp2"): name}
 
 
+def test_a_folder_is_no_picture_and_no_table() -> None:
+    touch("sheets/a.jp2")
+    assert refusal("sheets/").endswith("is a folder. Name the pictures in it, such as sheets/*.tif")
+    with pytest.raises(PlanningError, match=r"selection\.review: 'sheets' is a folder"):
+        Catalogue().table("selection.review", "sheets")
+
+
 @pytest.mark.parametrize(
     "name", ["a{b}.jp2", "a<b>.jp2", "a\nb.jp2", "a*b.jp2", "a\\b.jp2", "-a.jp2"]
 )

@@ -101,6 +101,7 @@ def _problem(details: ErrorDetails) -> Problem:
     }.get(kind)
     limit = {
         "string_too_short": "must not be empty",
+        "string_pattern_mismatch": "must not be blank",
         "too_short": "must not be empty",
         "greater_than": f"must be above {context.get('gt')}",
         "greater_than_equal": f"must be at least {context.get('ge')}",

@@ -22,6 +22,9 @@ from roadmask.demo import layout
 # changes takes no more than these with it.
 BATCH = 16
 
+# How many scenes without a mask are named.
+TOLD = 5
+
 # What each way of labelling takes besides `labels.method` and `classes`.
 LABEL_KEYS = {
     "regions": ("labels.max_road_width",),
@@ -234,6 +237,25 @@ class Plan:
             return None
         path = pattern.replace("{scene}", scene)
         return self._catalogue.picture("labels.raster.path", path)
+
+    def require_label_rasters(self) -> None:
+        """Refuse a run that would end at a scene without its ready mask.
+
+        Raises
+        ------
+        PlanningError
+            Naming the first of the files that are not there.
+        """
+        problems: list[str] = []
+        for scene in [] if self.predicts_only else self.training:
+            try:
+                self.label_source(scene)
+            except PlanningError as error:
+                problems += error.problems
+        if problems:
+            others = len(problems) - TOLD
+            more = [f"labels.raster.path: and {others} more scenes have none"] if others > 0 else []
+            raise PlanningError(*problems[:TOLD], *more)
 
     def require_label_sources(self) -> None:
         """Refuse to make labels without what they are made from.

@@ -8,6 +8,7 @@ them (`planning.documents`), and the rules' ``params`` are made from their leave
 from __future__ import annotations
 
 import json
+import math
 import re
 import types
 import typing
@@ -34,6 +35,11 @@ from roadmask.errors import SettingError
 
 DEMO = "demo"
 DEFAULT_CLASSES = {"road": 1}
+
+
+NULLS = ("", "null", "~")
+# What others write to.
+NOT_FOR_RESULTS = (".snakemake", ".venv", "data/demo")
 
 
 def _accepts_text(annotation: object) -> bool:
@@ -72,8 +78,14 @@ def _unquoted(value: object) -> object:
         return value
 
 
-def _distance(least: float, *, pixels: bool = True) -> AfterValidator:
-    """Return a check that text is a distance with a unit, not below `least`."""
+# No picture is as wide; what is above is a slip of the unit.
+MOST_METRES, MOST_PIXELS = 1_000_000, 1_000_000
+
+
+def _distance(
+    least: float, *, pixels: bool = True, most_metres: float = MOST_METRES
+) -> AfterValidator:
+    """Return a check that text is a distance with a unit, not below `least`, nor beyond reason."""
 
     def check(text: str) -> str:
         try:
@@ -89,6 +101,15 @@ def _distance(least: float, *, pixels: bool = True) -> AfterValidator:
         if distance.unit == "px" and not pixels:
             raise PydanticCustomError(
                 "distance", "{text} is in pixels: a length on the ground is needed", {"text": text}
+            )
+        is_long = (
+            distance.value > MOST_PIXELS if distance.unit == "px" else distance.metres > most_metres
+        )
+        if is_long:
+            raise PydanticCustomError(
+                "distance",
+                "{text} is too long: at most {most} km, or {pixels} px",
+                {"text": text, "most": f"{most_metres / 1000:g}", "pixels": MOST_PIXELS},
             )
         return text
 
@@ -107,7 +128,9 @@ def _no_bare_number(value: object) -> object:
 
 
 _DISTANCE_SCHEMA = WithJsonSchema({"type": "string", "pattern": PATTERN})
-GroundDistance = Annotated[str, BeforeValidator(_no_bare_number), _distance(0), _DISTANCE_SCHEMA]
+Halo = Annotated[
+    str, BeforeValidator(_no_bare_number), _distance(0, most_metres=10_000), _DISTANCE_SCHEMA
+]
 PositiveDistance = Annotated[
     str, BeforeValidator(_no_bare_number), _distance(1e-12), _DISTANCE_SCHEMA
 ]
@@ -117,14 +140,29 @@ WidthUnit = Annotated[
 Share = Annotated[float, Field(ge=0, le=1)]
 PartShare = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Count = Annotated[int, Field(ge=1)]
-Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+def _check_text(text: str) -> str:
+    """Refuse what can't be an argument of a command."""
+    try:
+        is_passable = "\0" not in text and bool(text.encode())
+    except UnicodeEncodeError:
+        is_passable = False
+    if not is_passable:
+        raise PydanticCustomError("text", "{text} holds no text", {"text": ascii(text)})
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, pattern=r"\S"), AfterValidator(_check_text)]
 
 
 class Section(BaseModel):
     """A mapping of keys in ``config.yaml``."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -134,7 +172,7 @@ class Section(BaseModel):
             return {} if value is None else value  # `tiles:` with nothing below it
         if not _accepts_text(annotation):
             return _unquoted(value)
-        if _accepts_null(annotation) and value in ("", "null", "~"):
+        if _accepts_null(annotation) and isinstance(value, str) and value.strip() in NULLS:
             return None
         return value
 
@@ -190,6 +228,38 @@ def _epsg(value: object) -> object:
     return f"EPSG:{value}" if is_code else value
 
 
+def _check_crs(text: str | None) -> str | None:
+    if text is None:
+        return None
+    # Takes a quarter of a second, which few plans need. Unlike the PROJ inside rasterio, that
+    # inside pyproj is not led astray by another installation's PROJ_DATA.
+    from pyproj import CRS  # noqa: PLC0415
+    from pyproj.exceptions import CRSError  # noqa: PLC0415
+
+    try:
+        crs = CRS.from_user_input(text)
+    except CRSError:
+        raise PydanticCustomError(
+            "crs",
+            "{text} is no CRS that PROJ knows. Write its code, such as EPSG:2263",
+            {"text": text},
+        ) from None
+    if not (crs.is_projected or crs.is_geographic):
+        raise PydanticCustomError(
+            "crs",
+            "{text} is a {kind}, in which pictures have no place. Write a projected or geographic "
+            "one, such as EPSG:2263",
+            {"text": text, "kind": crs.type_name},
+        )
+    return text
+
+
+def _check_nodata(value: float | None) -> float | None:
+    if value is not None and math.isinf(value):
+        raise PydanticCustomError("nodata", "infinity is no value of a pixel; .nan may be one", {})
+    return value
+
+
 def _one_path(value: object) -> object:
     """Let one path stand for a list of one."""
     return [value] if isinstance(value, str) and value else value
@@ -206,7 +276,9 @@ class Imagery(Section):
         description="files and globs: JP2, GeoTIFF, PNG; also /vsizip/, /vsis3/, /vsicurl/ paths",
     )
     bands: Annotated[
-        list[Annotated[int, Field(ge=1)]], Field(min_length=1), AfterValidator(_check_bands)
+        list[Annotated[int, Field(ge=1, le=65535)]],
+        Field(min_length=1),
+        AfterValidator(_check_bands),
     ] = Field(default=[1, 2, 3], description="the source bands used, counted from 1, in this order")
     scale: Annotated[
         list[list[float]] | None, BeforeValidator(_limits), AfterValidator(_check_limits)
@@ -216,10 +288,12 @@ class Imagery(Section):
         "0 and 255. Needed for other types than uint8",
         json_schema_extra={"type": ["array", "null"], "items": {"type": ["number", "array"]}},
     )
-    crs: Annotated[Text | None, BeforeValidator(_epsg)] = Field(
+    crs: Annotated[Text | None, BeforeValidator(_epsg), AfterValidator(_check_crs)] = Field(
         default=None, description='such as "EPSG:2263"; used where a file carries none'
     )
-    nodata: float | None = Field(default=None, description="used where a file carries none")
+    nodata: Annotated[
+        Annotated[float, Field(allow_inf_nan=True)] | None, AfterValidator(_check_nodata)
+    ] = Field(default=None, description="used where a file carries none")
     georeference: Literal["required", "pixel"] = Field(
         default="required", description="`pixel` for pictures that lie nowhere on the ground"
     )
@@ -240,7 +314,7 @@ class Centerlines(Layer):
 class Lines(Section):
     """Line rasters."""
 
-    halo: GroundDistance = Field(
+    halo: Halo = Field(
         default="200 ft", description="how far beyond a sheet's border lines are looked at"
     )
 
@@ -374,7 +448,7 @@ class Training(Section):
 
     epochs: Count = Field(default=32, description="passes over the training tiles, at most")
     batch_size: Count = Field(default=4, description="crops a step")
-    crop: Annotated[int, Field(ge=16), AfterValidator(_check_crop)] = Field(
+    crop: Annotated[int, Field(ge=16, le=8192), AfterValidator(_check_crop)] = Field(
         default=128,
         description="edge of the random crops in pixels, a multiple of 16; smaller tiles are "
         "taken whole",
@@ -390,7 +464,7 @@ class Training(Section):
     plateau_patience: Count = Field(
         default=4, description="epochs without a better validation loss until it is divided"
     )
-    plateau_divisor: Annotated[float, Field(gt=1)] = Field(
+    plateau_divisor: Annotated[float, Field(gt=1, le=1000)] = Field(
         default=5, description="what it is divided by"
     )
     loss: Literal["dice_crossentropy", "dice", "crossentropy"] = Field(
@@ -451,11 +525,27 @@ class Evaluation(Section):
 
 
 def _check_folder(path: str) -> str:
-    if set(path) & set("{}<>*?\n"):
+    if set(path) & set("{}<>*?"):
         raise PydanticCustomError("folder", "has one of {}<>*? in it", {})
+    if not path.isprintable():
+        raise PydanticCustomError("folder", "{path} is no name of a folder", {"path": ascii(path)})
+    if path[0] in "-~":
+        raise PydanticCustomError(
+            "folder", "begins with {letter}. Write it out", {"letter": path[0]}
+        )
     # One spelling for one folder: Snakemake keeps what it knows of results by their paths.
     folder, here = PurePosixPath(path), Path.cwd()
-    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+    if folder.is_relative_to(here):
+        folder = folder.relative_to(here)
+    if folder.parts in ((), ("/",)) or any(map(folder.is_relative_to, NOT_FOR_RESULTS)):
+        raise PydanticCustomError(
+            "folder",
+            "{folder} is not for results. Name a folder of their own",
+            {"folder": str(folder)},
+        )
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise PydanticCustomError("folder", "{folder} is a file", {"folder": str(folder)})
+    return str(folder)
 
 
 def _check_classes(classes: dict[str, Any]) -> dict[str, Any]:

@@ -80,8 +80,9 @@ class Catalogue:
         Raises
         ------
         PlanningError
-            Naming `key` and the file that is not there.
+            Naming `key` and the file that is not there, or is a folder.
         """
+        _refuse_folder(key, path, f"Name the pictures in it, such as {path.rstrip('/')}/*.tif")
         return self._source(key, path, PICTURE_SIDECARS)
 
     def layer(self, key: str, path: str) -> Source:
@@ -90,6 +91,7 @@ class Catalogue:
 
     def table(self, key: str, path: str) -> Source:
         """Return a file that stands alone; errors as in `picture`."""
+        _refuse_folder(key, path, "Name the file")
         return self._source(key, path, frozenset())
 
     def pictures(self, key: str, patterns: Sequence[str]) -> dict[str, Source]:
@@ -229,6 +231,11 @@ class Catalogue:
                     )
                 return archive, inner
         raise PlanningError(f"{key}: there is no archive on the way to {path!r}")
+
+
+def _refuse_folder(key: str, path: str, remedy: str) -> None:
+    if not REMOTE.search(path) and Path(path).is_dir():
+        raise PlanningError(f"{key}: {path!r} is a folder. {remedy}")
 
 
 def normal(path: str) -> str:

@@ -145,7 +145,7 @@ def start_logging(path: Path | None) -> None:
     log.handlers.clear()
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.INFO)
-    terminal.setFormatter(_WithoutTraceback("%(message)s"))
+    terminal.setFormatter(_ForTerminal())
     log.addHandler(terminal)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,11 +159,12 @@ def start_logging(path: Path | None) -> None:
         logging.captureWarnings(True)
 
 
-class _WithoutTraceback(logging.Formatter):
+class _ForTerminal(logging.Formatter):
     """Formats a record by its message alone; the log file has the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return record.getMessage()
+        mark = "warning: " if record.levelno == logging.WARNING else ""
+        return mark + record.getMessage()
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class PairedTiles:
                 raise InputError(
                     labels_path,
                     f"{name} is not the same as in {images_path}",
-                    "Make the stages tiles and masks again",
+                    "Remove both and run again",
                 )
         return cls(images, labels, images_path, labels_path)
 
@@ -103,7 +103,7 @@ class PairedTiles:
                 array, seen = dataset.read(), dataset.dataset_mask() > 0
         except RasterioIOError as error:
             raise InputError(
-                path, f"it can't be read ({error})", "Make the stages tiles and masks again"
+                path, f"it can't be read ({error})", "Remove it and run again"
             ) from error
         if array.dtype != np.uint8:
             raise InputError(path, f"it holds {array.dtype} instead of uint8")
@@ -112,7 +112,7 @@ class PairedTiles:
                 path,
                 f"its pixels lie at {tuple(found.transform)[:6]}, {found.width} x {found.height}, "
                 f"instead of {tuple(expected.transform)[:6]}, {expected.width} x {expected.height}",
-                "Make the stages tiles and masks again",
+                "Remove it and run again",
             )
         return array, seen
 

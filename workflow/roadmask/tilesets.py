@@ -89,7 +89,7 @@ class TileManifest:
             return cls._from_json(json.loads(Path(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                path, f"it is no manifest of tiles ({error!r})", "Make stage tiles again"
+                path, f"it is no manifest of tiles ({error!r})", "Remove it and run again"
             ) from error
 
     @classmethod

@@ -1,11 +1,13 @@
 """What several rule files share. The logic is in workflow/planning."""
 
+from planning.completeness import Gaps
 from planning.errors import PlanningError
 from planning.machine import memory_mb, processors
 from planning.shell import job_prefix
 from snakemake.settings.types import DeploymentMethod
 
 IS_LOCAL = workflow.nodes is None
+GAPS = Gaps(logger.info)
 
 if IS_LOCAL and not {"mem", "mem_mb", "mem_mib"} & set(
     workflow.resource_settings.resources
@@ -49,6 +51,20 @@ def of_scenes(names):
 def megabytes(wanted):
     """Return a job's memory, which grows with every attempt."""
     return lambda wildcards, attempt: wanted * attempt
+
+
+def whole(manifest):
+    """Return an input that adds no file, but has the job run when what its manifest lists is gone."""
+
+    def nothing(wildcards):
+        path = manifest.format(results=PLAN.settings.results, **wildcards)
+        # A spawned job was told what to make.
+        if workflow.is_main_process and GAPS.in_manifest(path):
+            # What Snakemake does with incomplete files; --forcerun would make a target of it too.
+            workflow.dag.forcefiles.add(path)
+        return []
+
+    return nothing
 
 
 def given(**flags):

@@ -1,12 +1,15 @@
 rule dataset:
     input:
         "<results>/dataset/dataset.json",
+        "<results>/dataset/split.gpkg",
+        "<results>/dataset/tiles.csv",
     message:
         "The data set is written"
 
 
 rule write_dataset:
     input:
+        made=whole("{results}/dataset/dataset.json"),
         tiles=expand("<results>/tiles/{scene}.json", scene=PLAN.training),
         masks=expand("<results>/masks/tiles/{scene}.json", scene=PLAN.training),
         selection=expand("<results>/selection/{scene}.csv", scene=PLAN.training),

@@ -1,6 +1,7 @@
 rule evaluation:
     input:
         "<results>/evaluation/metrics.json",
+        "<results>/evaluation/tiles.csv",
     message:
         "The predictions are scored"
 

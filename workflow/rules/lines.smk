@@ -1,13 +1,3 @@
-rule lines:
-    input:
-        expand(
-            ["<results>/lines/{scene}.tif", "<results>/lines/tiles/{scene}.json"],
-            scene=PLAN.training if PLAN.draws_lines else [],
-        ),
-    message:
-        "All lines are drawn"
-
-
 rule draw_lines:
     input:
         scene="<results>/scenes/{scene}.tif",
@@ -45,6 +35,7 @@ rule cut_lines:
     input:
         raster="<results>/lines/{scene}.tif",
         tiles="<results>/tiles/{scene}.json",
+        made=whole("{results}/lines/tiles/{scene}.json"),
     output:
         "<results>/lines/tiles/{scene}.json",
     log:
@@ -63,3 +54,13 @@ rule cut_lines:
     shell:
         "python -m roadmask cut {input.raster:q} --manifest {input.tiles:q} --output {output:q}"
         " --log {log:q}"
+
+
+rule lines:
+    input:
+        expand(
+            [*rules.draw_lines.output, *rules.cut_lines.output],
+            scene=PLAN.training if PLAN.draws_lines else [],
+        ),
+    message:
+        "All lines are drawn"

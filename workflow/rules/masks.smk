@@ -1,16 +1,3 @@
-rule masks:
-    input:
-        expand(
-            ["<results>/masks/{scene}.tif", "<results>/masks/tiles/{scene}.json"],
-            scene=PLAN.training,
-        ),
-        []
-        if PLAN.settings.in_pixels or not PLAN.training
-        else "<results>/mosaics/masks.json",
-    message:
-        "All masks are made"
-
-
 rule label_scene:
     input:
         unpack(label_inputs),
@@ -52,6 +39,7 @@ rule cut_masks:
     input:
         raster="<results>/masks/{scene}.tif",
         tiles="<results>/tiles/{scene}.json",
+        made=whole("{results}/masks/tiles/{scene}.json"),
     output:
         "<results>/masks/tiles/{scene}.json",
     log:
@@ -75,6 +63,7 @@ rule cut_masks:
 rule mosaic_masks:
     input:
         expand("<results>/masks/{scene}.tif", scene=PLAN.training),
+        whole("{results}/mosaics/masks.json"),
     output:
         "<results>/mosaics/masks.json",
     log:
@@ -96,3 +85,15 @@ rule mosaic_masks:
     shell:
         "python -m roadmask mosaic {params.scenes:q} {params.results:q}/masks/{{scene}}.tif"
         " {params.vrt:q} --log {log:q}"
+
+
+rule masks:
+    input:
+        expand(
+            [*rules.label_scene.output, *rules.cut_masks.output], scene=PLAN.training
+        ),
+        []
+        if PLAN.settings.in_pixels or not PLAN.training
+        else rules.mosaic_masks.output,
+    message:
+        "All masks are made"

@@ -1,6 +1,8 @@
 rule model:
     input:
         "<results>/model/model.keras",
+        "<results>/model/model.json",
+        "<results>/model/history.csv",
     message:
         "The network is trained"
 

@@ -1,17 +1,3 @@
-rule predictions:
-    input:
-        expand(
-            [
-                "<results>/predictions/{scene}.tif",
-                "<results>/predictions/probability/{scene}.tif",
-            ],
-            scene=PLAN.prediction,
-        ),
-        [] if PLAN.settings.in_pixels else "<results>/mosaics/predictions.json",
-    message:
-        "All predictions are made"
-
-
 # A rule for each batch, since outputs with wildcards can't be a list of files.
 for name, batch in PLAN.batches.items():
 
@@ -58,6 +44,7 @@ for name, batch in PLAN.batches.items():
 rule mosaic_predictions:
     input:
         expand("<results>/predictions/{scene}.tif", scene=PLAN.prediction),
+        whole("{results}/mosaics/predictions.json"),
     output:
         "<results>/mosaics/predictions.json",
     log:
@@ -79,3 +66,15 @@ rule mosaic_predictions:
     shell:
         "python -m roadmask mosaic {params.scenes:q} {params.results:q}/predictions/{{scene}}.tif"
         " {params.vrt:q} --log {log:q}"
+
+
+rule predictions:
+    input:
+        [
+            getattr(rules, f"predict_{name}").output
+            for name, batch in PLAN.batches.items()
+            if set(batch) <= set(PLAN.prediction)
+        ],
+        [] if PLAN.settings.in_pixels else rules.mosaic_predictions.output,
+    message:
+        "All predictions are made"

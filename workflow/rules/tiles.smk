@@ -9,6 +9,7 @@ rule cut_scene:
     input:
         scene="<results>/scenes/{scene}.tif",
         area=PLAN.layer("area").files,
+        made=whole("{results}/tiles/{scene}.json"),
     output:
         "<results>/tiles/{scene}.json",
     log:

@@ -121,7 +121,7 @@ def read_scenes(
             raise InputError(
                 tables_of[path.stem],
                 f"its tiles are not those of {path}",
-                "Make stage selection again",
+                "Remove it and run again",
             )
         scenes.append(Scene(pairs, rows))
     first = scenes[0].pairs.images
@@ -131,7 +131,7 @@ def read_scenes(
                 raise InputError(
                     scene.pairs.images_path,
                     f"{name} differs from that in {scenes[0].pairs.images_path}",
-                    "Make stage tiles again",
+                    "Remove both and run again",
                 )
     if len({scene.key == PIXEL_KEY for scene in scenes}) > 1:
         raise InputError(
@@ -220,7 +220,7 @@ def describe_split(
             "classes",
             f"the masks hold {', '.join(map(str, foreign))}, but the classes are "
             f"{', '.join(f'{index} {name}' for index, name in enumerate(names))}",
-            "Make stage masks again with these classes",
+            "Remove these masks and run again",
         )
     pixels = {name: int(held.pixels[index]) for index, name in enumerate(names)}
     return {
@@ -341,7 +341,7 @@ def run(arguments: argparse.Namespace) -> None:
         }
         warnings = find_faults(splits, names)
         for warning in warnings:
-            log.warning("warning: %s", warning)
+            log.warning("%s", warning)
         train = written["train"][1]
         pixels = {name: splits["train"]["pixels"][name] for name in names}
         images = scenes[0].pairs.images
@@ -422,7 +422,7 @@ def log_left_out(plan: Plan) -> None:
     kept = len(plan.tiles) - counts.get("selection", 0)
     if straddling > MUCH_LEFT_OUT * kept:
         log.warning(
-            "warning: %d of %d tiles touch blocks of two splits; a larger split.block, or one that "
+            "%d of %d tiles touch blocks of two splits; a larger split.block, or one that "
             "the tiles divide, leaves out fewer",
             straddling,
             kept,

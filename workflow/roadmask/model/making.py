@@ -81,12 +81,14 @@ class Dataset:
             raise InputError(path, "there is no such file", "Make stage dataset first") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                path, f"it can't be read ({error!r})", "Make stage dataset again"
+                path, f"it can't be read ({error!r})", "Remove it and run again"
             ) from error
         for name, split in splits.items():
             for shard in split.paths:
                 if not shard.is_file():
-                    raise InputError(shard, "there is no such file", "Make stage dataset again")
+                    raise InputError(
+                        shard, "there is no such file", "Run again, which makes it anew"
+                    )
             if split.tiles == 0:
                 raise InputError(
                     path,

@@ -95,7 +95,7 @@ class StateFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            log.warning("warning: %s is damaged (%r), so training starts anew", self.path, error)
+            log.warning("%s is damaged (%r), so training starts anew", self.path, error)
             shutil.rmtree(self.path)
             return None
         return State(

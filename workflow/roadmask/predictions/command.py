@@ -263,7 +263,7 @@ def _open(path: Path) -> DatasetReader:
     try:
         return rasterio.open(path)
     except rasterio.errors.RasterioIOError as error:
-        raise InputError(path, f"it can't be read ({error})", "Make stage scenes again") from error
+        raise InputError(path, f"it can't be read ({error})", "Remove it and run again") from error
 
 
 def _check_bands(dataset: DatasetReader, path: Path, model: Path, card: Card) -> None:

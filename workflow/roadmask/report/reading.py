@@ -22,7 +22,7 @@ from roadmask.files import sha256
 from roadmask.grid import Grid
 from roadmask.model.card import Card, read_card
 
-AGAIN = "Make its stage again"
+AGAIN = "Remove it and run again"
 
 
 @dataclass(frozen=True)
