@@ -9,7 +9,10 @@ rule write_dataset:
     input:
         tiles=expand("<results>/tiles/{scene}.json", scene=PLAN.training),
         masks=expand("<results>/masks/tiles/{scene}.json", scene=PLAN.training),
-        selection=expand("<results>/selection/{scene}.csv", scene=PLAN.training),
+        selection=expand("<results>/selection/verdicts/{scene}.csv", scene=PLAN.training),
+        # Made first, since it may refuse sheets whose labels lie off their pictures; but what it
+        # says changes nothing here.
+        summary=ancient("<results>/selection/summary.json"),
     output:
         dataset="<results>/dataset/dataset.json",
         split="<results>/dataset/split.gpkg",
@@ -38,6 +41,6 @@ rule write_dataset:
     shell:
         "python -m roadmask dataset {params.scenes:q} --tiles {params.results:q}/tiles/{{scene}}.json"
         " --masks {params.results:q}/masks/tiles/{{scene}}.json"
-        " --selection {params.results:q}/selection/{{scene}}.csv --output {output.dataset:q} {params.train:q}"
+        " --selection {params.results:q}/selection/verdicts/{{scene}}.csv --output {output.dataset:q} {params.train:q}"
         " {params.val:q} {params.test:q} {params.block:q} {params.seed:q} {params.classes:q}"
         " --threads {threads} --log {log:q}"

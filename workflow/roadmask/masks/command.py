@@ -24,6 +24,7 @@ from roadmask.masks.polygons import burn_polygons, polygon_labels
 from roadmask.masks.raster import raster_labels
 from roadmask.masks.regions import RegionLabels, label_regions
 from roadmask.raster import environment, read_window, write_cog
+from roadmask.shift import Shift, parse_shift
 from roadmask.style import OTHER, UNKNOWN, colour_table, legend, write_paletted_qml
 from roadmask.tiles import inside_area
 from roadmask.vectors_io import add_source_arguments, read_layer, source_from
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels.max_road_width", dest="max_road_width", default="150 ft")
     parser.add_argument("--labels.raster", dest="raster", type=Path)
     parser.add_argument("--labels.threshold", dest="threshold", type=float, default=127.0)
+    parser.add_argument("--labels.shift", dest="shift", help='such as "3 ft,-2 ft"')
     for key in ("labels.polygons", "labels.islands", "area"):
         add_source_arguments(parser, key)
 
@@ -62,9 +64,10 @@ def run(arguments: argparse.Namespace) -> None:
     with environment():
         with rasterio.open(arguments.scene) as dataset:
             grid = Grid.from_dataset(dataset)
-        labels, counts = _label(arguments, grid, classes)
+        shift = parse_shift(arguments.shift)
+        labels, counts = _label(arguments, grid, classes, shift)
         labels = labels.copy()
-        islands = _polygons(arguments, "labels.islands", grid)
+        islands = _polygons(arguments, "labels.islands", grid, shift)
         if islands is not None:
             burn_polygons(labels, islands, grid, OTHER)
         area = _polygons(arguments, "area", grid)
@@ -98,9 +101,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _label(
-    arguments: argparse.Namespace, grid: Grid, classes: ClassTable
+    arguments: argparse.Namespace, grid: Grid, classes: ClassTable, shift: Shift | None
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Return the labels on the scene's grid, and what there is to count."""
+    """Return the labels on the scene's grid, and what there is to count.
+
+    The lines that `regions` and `buffer` take were moved when they were read.
+    """
     if arguments.method == "regions":
         result = _from_regions(arguments, grid)
         return result.labels, result.counts
@@ -113,10 +119,13 @@ def _label(
             raise SettingError(
                 "labels.polygons.path", "labels.method: polygons needs it", "Name the polygon layer"
             )
-        layer = read_layer(source, grid, grid.crs, key="labels.polygons", kind="polygons")
-        return polygon_labels(layer.frame, grid), {}
+        ground = grid if shift is None else shift.origin(grid)
+        layer = read_layer(source, ground, grid.crs, key="labels.polygons", kind="polygons")
+        frame = layer.frame if shift is None else shift.move(layer.frame, grid)
+        return polygon_labels(frame, grid), {}
     raster = _required(arguments.raster, "labels.raster", arguments.method)
-    return raster_labels(raster, grid, classes, arguments.threshold), {}
+    labels = raster_labels(raster, grid, classes, arguments.threshold)
+    return (labels if shift is None else shift.move_raster(labels, grid)), {}
 
 
 def _from_regions(arguments: argparse.Namespace, grid: Grid) -> RegionLabels:
@@ -156,13 +165,17 @@ def _required(path: Path | None, option: str, method: str) -> Path:
     return path
 
 
-def _polygons(arguments: argparse.Namespace, key: str, grid: Grid) -> np.ndarray | None:
+def _polygons(
+    arguments: argparse.Namespace, key: str, grid: Grid, shift: Shift | None = None
+) -> np.ndarray | None:
     """Return the polygons of a layer on the scene, None where no layer is given."""
     source = source_from(arguments, key)
     if source is None:
         return None
-    layer = read_layer(source, grid, grid.crs, key=key, kind="polygons", must_reach=False)
-    return np.asarray(layer.frame.geometry.to_numpy())
+    ground = grid if shift is None else shift.origin(grid)
+    layer = read_layer(source, ground, grid.crs, key=key, kind="polygons", must_reach=False)
+    frame = layer.frame if shift is None else shift.move(layer.frame, grid)
+    return np.asarray(frame.geometry.to_numpy())
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -172,6 +185,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         settings["labels.max_road_width"] = arguments.max_road_width
     if arguments.method == "raster":
         settings["labels.threshold"] = arguments.threshold
+    if arguments.shift is not None:
+        settings["labels.shift"] = arguments.shift
     return settings
 
 
