@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import geopandas as gpd
@@ -114,7 +115,7 @@ def parse_shift(text: str | None) -> Shift | None:
 
 
 def _signed(text: str) -> Distance:
-    bare = text.strip()
-    sign = -1 if bare.startswith("-") else 1
-    distance = parse_distance(bare.removeprefix("-").removeprefix("+"), KEY)
-    return Distance(sign * distance.value, distance.unit)
+    match = re.fullmatch(r"\s*([-+]?)\s*(?![-+])(.*)", text)
+    sign, bare = match.groups() if match else ("", text)
+    distance = parse_distance(bare, KEY)
+    return Distance(-distance.value if sign == "-" else distance.value, distance.unit)

@@ -131,7 +131,7 @@ def away_from_crossings(
     if len(points) == 0 or len(places) == 0:
         return np.ones(len(places), dtype=bool)
     distance, _ = cKDTree(points).query(places.xy, distance_upper_bound=reach)
-    return np.isinf(distance)
+    return np.asarray(np.isinf(distance))
 
 
 @dataclass(frozen=True)

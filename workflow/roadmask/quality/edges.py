@@ -7,19 +7,22 @@ that vectors of edges side by side add up, and those across each other cancel.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from roadmask.style import UNKNOWN
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 Field = NDArray[np.float32]
 
 # Pixels: the smallest detail that counts, well above the noise of one pixel.
 SMOOTHING = 1.5
-# What lies this near to ground without picture or label tells nothing of an edge.
-NEAR = 4
+# Pixels that the smoothing and the gradient reach: so near to ground without picture or label,
+# nothing tells of an edge.
+NEAR = 7
 TINY = 1e-6
 
 

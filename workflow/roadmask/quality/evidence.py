@@ -432,7 +432,7 @@ def _outline(label: Label) -> NDArray[np.bool_]:
     """Return the outermost pixels of road that border on other ground."""
     road = (label > 0) & (label != UNKNOWN)
     beside = cv2.dilate((label == 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return road & np.asarray(beside)
+    return np.asarray(road & beside)
 
 
 def _of_looks(

@@ -16,6 +16,8 @@ DECIMALS = 6
 # Pixels beside nodata that tell nothing of a picture's sharpness, and the least that do.
 LAPLACIAN_REACH = 5
 LEAST_SHARP = 400
+# Pixels: the grain that any picture has, and the details that a sharp one has besides.
+FINEST, FINE, COARSE = 0.7, 1.5, 5.0
 
 
 # What stands for a tile that was never cut, as it lies outside `area`.
@@ -84,14 +86,20 @@ def sharpness(image: np.ndarray, valid: np.ndarray) -> float:
     float
         NaN where the picture is flat or there is too little of it.
     """
-    bright = image.mean(axis=0, dtype=np.float32)
+    bright = np.where(valid, image.mean(axis=0, dtype=np.float32), 0).astype(np.float32)
     around = np.ones((2 * LAPLACIAN_REACH + 1,) * 2, np.uint8)
     inside = cv2.erode(valid.astype(np.uint8), around, borderValue=0) > 0
     if np.count_nonzero(inside) < LEAST_SHARP:
         return math.nan
-    fine = cv2.Laplacian(cv2.GaussianBlur(bright, (0, 0), 0.7), cv2.CV_32F)[inside]
-    coarse = (cv2.GaussianBlur(bright, (0, 0), 1.5) - cv2.GaussianBlur(bright, (0, 0), 5))[inside]
+    fine = cv2.Laplacian(_smooth(bright, valid, FINEST), cv2.CV_32F)[inside]
+    coarse = (_smooth(bright, valid, FINE) - _smooth(bright, valid, COARSE))[inside]
     detail, contrast = float(fine.var()), float(coarse.var())
     if detail <= 0 or contrast <= 0:
         return math.nan
     return round(math.log10(detail / contrast), DECIMALS)
+
+
+def _smooth(values: np.ndarray, valid: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur a picture as if there were no ground without one."""
+    weight = cv2.GaussianBlur(valid.astype(np.float32), (0, 0), sigma)
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma) / np.maximum(weight, 1e-6))
