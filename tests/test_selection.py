@@ -320,6 +320,8 @@ def test_summary_counts_each_reason_of_a_tile():
         "reason": "nodata_share 0.6 > selection.max_nodata_share 0.5; no known label at all",
         "blank_share": "0.9",
         "saturated_share": "0.1",
+        "doubt": "0.42",
+        "doubt_reason": "much of it is not known",
     }
     summary = summarize({"s": [row, row | {"tile": "b", "reason": "no known label at all"}]})
     assert summary["verdicts"] == {"drop": 2}
@@ -328,5 +330,8 @@ def test_summary_counts_each_reason_of_a_tile():
         "nodata_share > selection.max_nodata_share 0.5": 1,
     }
     assert (summary["mostly_blank"], summary["mostly_saturated"]) == (2, 0)
+    assert summary["doubt"]["histogram"][8] == 2
+    assert [tile["tile"] for tile in summary["doubt"]["most"]] == ["a", "b"]
+    assert summary["reference"] is None
     assert unknown_tiles(["a", "c"], {"s": [row]}) == ["c"]
     assert kind("outside area") == "outside area"

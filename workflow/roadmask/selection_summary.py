@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from roadmask.distance import Distance, parse_distance
 from roadmask.errors import InputError, SettingError
 from roadmask.files import write_json
 from roadmask.quality.columns import read_table
-from roadmask.quality.reference import SCORED_COLUMNS, distribution
+from roadmask.quality.reference import BINS, MOST_WORST, SCORED_COLUMNS, distribution
 from roadmask.selection import OUTSIDE_AREA, read_review
 
 log = logging.getLogger(__name__)
@@ -47,8 +49,8 @@ def summarize(tables: Mapping[str, list[dict[str, str]]]) -> dict[str, Any]:
         ``tiles``; ``verdicts``, of which there are ``keep``, ``drop`` and, for tiles that
         only training leaves out, ``drop in training``; ``reasons`` by verdict, where a tile
         with several counts for each of them; ``mostly_blank`` and ``mostly_saturated``
-        pictures; ``reference``, how the labels agree with it (null without one); and the
-        verdicts of each scene.
+        pictures; ``doubt``, how it is spread, and the most doubtful tiles; ``reference``, how
+        the labels agree with it (null without one); and the verdicts of each scene.
     """
     verdicts: Counter[str] = Counter()
     reasons: dict[str, Counter[str]] = {}
@@ -71,8 +73,31 @@ def summarize(tables: Mapping[str, list[dict[str, str]]]) -> dict[str, Any]:
             for verdict, counter in sorted(reasons.items())
         },
         **hints,
+        "doubt": doubts(row for rows in tables.values() for row in rows),
         "reference": distribution(row for rows in tables.values() for row in rows),
         "scenes": scenes,
+    }
+
+
+def doubts(rows: Iterable[Mapping[str, str]]) -> dict[str, Any]:
+    """Count the tiles by their doubt.
+
+    Returns
+    -------
+    dict
+        ``histogram``, their number in equal classes from 0 to 1; ``most``, the most doubtful
+        with the reason.
+    """
+    found = [(float(row["doubt"]), row["tile"], row["doubt_reason"]) for row in rows]
+    counts, _ = np.histogram([number for number, _, _ in found], BINS, (0, 1))
+    most = sorted(found, key=lambda item: (-item[0], item[1]))[:MOST_WORST]
+    return {
+        "histogram": [int(count) for count in counts],
+        "most": [
+            {"tile": tile, "doubt": number, "reason": reason}
+            for number, tile, reason in most
+            if reason
+        ],
     }
 
 
