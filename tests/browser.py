@@ -33,6 +33,8 @@ class Browser:
     ----------
     to_browser, from_browser
         File descriptors of the pipes.
+    downloads
+        Where the page's downloads go.
     session
         Of the page.
     errors
@@ -41,6 +43,7 @@ class Browser:
 
     to_browser: int
     from_browser: int
+    downloads: Path
     session: str | None = None
     errors: list[str] = field(default_factory=list)
     _buffer: bytes = b""
@@ -112,9 +115,14 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def screenshot(self) -> str:
-        """Return the page as base64 of a PNG."""
-        return str(self.call("Page.captureScreenshot", format="png")["data"])
+    def downloaded(self, name: str) -> Path:
+        """Wait for a file to be saved, and return it."""
+        path = self.downloads / name
+        end = time.monotonic() + TIMEOUT
+        while not path.is_file():
+            assert time.monotonic() < end, f"{name} was never saved"
+            time.sleep(0.05)
+        return path
 
 
 @contextmanager
@@ -142,13 +150,11 @@ def browser(folder: Path) -> Iterator[Browser]:
     )
     os.close(read_commands)
     os.close(write_answers)
-    page = Browser(write_commands, read_answers)
+    downloads = folder.resolve() / "downloads"
+    downloads.mkdir()
+    page = Browser(write_commands, read_answers, downloads)
     try:
-        downloads = folder / "downloads"
-        downloads.mkdir()
-        page.call(
-            "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads.resolve())
-        )
+        page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
         yield page
     finally:
         process.terminate()

@@ -158,12 +158,8 @@ class TestInTheBrowser:
             )
             assert "not saved yet" in page.value("document.getElementById('state').textContent")
             page.click("#save")
-            saved = tmp_path / "downloads" / "review.csv"
-            page.wait("document.getElementById('state').textContent.indexOf('not saved') < 0")
-            for _ in range(200):
-                if saved.is_file():
-                    break
-                page.value("1")
+            saved = page.downloaded("review.csv")
+            assert "not saved" not in page.value("document.getElementById('state').textContent")
             assert page.errors == []
         earlier = {"s_r003_c002": "keep", "elsewhere_r000_c000": "drop"}
         assert read_review(saved) == {tiles[0]: "drop", tiles[2]: "keep"} | earlier
