@@ -138,13 +138,15 @@ def finished(tmp_path_factory, repository) -> Path:
 def test_everything_of_the_contract_is_there(finished):
     results = finished / "results"
     expected = [
-        "masks.vrt", "predictions.vrt", "selection/review.html", "dataset/dataset.json", "dataset/split.gpkg",
+        "masks.vrt", "predictions.vrt", "selection/review.html", "dataset/dataset.json",
+        "dataset/split.gpkg",
         "model/model.keras", "model/history.csv", "evaluation/metrics.json", "report/index.html",
     ]  # fmt: skip
     for scene in SCENES:
         expected += [
             f"scenes/{scene}.tif", f"lines/{scene}.tif", f"masks/{scene}.tif",
-            f"masks/{scene}.qml", f"selection/{scene}.csv", f"selection/offsets/{scene}.json", f"predictions/{scene}.tif",
+            f"masks/{scene}.qml", f"selection/{scene}.csv", f"selection/offsets/{scene}.json",
+            f"predictions/{scene}.tif",
             f"predictions/probability/{scene}.tif",
         ]  # fmt: skip
         for stage in ("tiles", "lines/tiles", "masks/tiles"):

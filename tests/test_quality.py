@@ -559,26 +559,24 @@ class TestCommand:
         assert all(float(iou) == 1 for tile, iou in scores.items() if tile != "s_r000_c000")
 
 
-def summary_of(tmp_path, *more: str, metres: float = 2.0) -> tuple[int, Path]:
-    from roadmask.quality.columns import write_table
-    from roadmask.quality.reference import SCORED_COLUMNS
-
-    row = dict.fromkeys(SCORED_COLUMNS, "0") | {"reason": "", "reference_iou": ""}
-    write_table(tmp_path / "s.csv", SCORED_COLUMNS, [row])
+def checked(tmp_path, limit: str, on_shift: str = "warn") -> tuple[int, Path]:
+    """Look at a sheet whose labels lie 2 m off."""
     record = {
         "pixel_metres": 0.15,
         "pixels": {},
-        "metres": metres,
+        "metres": 2.0,
         "sigma_metres": 0.1,
         "shift": ["6.6 ft", "0 ft"],
     }
-    (tmp_path / "offsets").mkdir(exist_ok=True)
-    (tmp_path / "offsets" / "s.json").write_text(json.dumps(record))
-    output = tmp_path / "summary.json"
+    (tmp_path / "s.json").write_text(json.dumps(record))
+    nothing = record | dict.fromkeys(("metres", "sigma_metres", "shift"))
+    (tmp_path / "t.json").write_text(json.dumps(nothing))
+    output = tmp_path / "offsets.json"
     code = main(
         [
-            *("selection-summary", str(tmp_path / "s.csv"), "--output", str(output)),
-            *("--offsets", str(tmp_path / "offsets" / "s.json"), *more),
+            *("offsets", str(tmp_path / "s.json"), str(tmp_path / "t.json")),
+            *("--output", str(output), f"--labels.max_shift={limit}"),
+            f"--labels.on_shift={on_shift}",
         ]
     )
     return code, output
@@ -586,25 +584,29 @@ def summary_of(tmp_path, *more: str, metres: float = 2.0) -> tuple[int, Path]:
 
 class TestOffsetsOfAllSheets:
     def test_a_sheet_too_far_off_is_warned_of(self, tmp_path, capsys):
-        code, output = summary_of(tmp_path, "--labels.max_shift=3 ft")
+        code, output = checked(tmp_path, "3 ft")
         assert code == 0
-        assert json.loads(output.read_text())["offsets"]["too_far"] == ["s"]
+        assert json.loads(output.read_text())["too_far"] == ["s"]
         printed = capsys.readouterr().err
         assert 's by 2.00 ± 0.10 m (shift: ["6.6 ft", "0 ft"])' in printed
         assert "Set labels.shift" in printed
 
     def test_or_is_an_error(self, tmp_path, capsys):
-        code, output = summary_of(tmp_path, "--labels.max_shift=3 ft", "--labels.on_shift=error")
+        code, output = checked(tmp_path, "3 ft", "error")
         assert code == 1
         assert not output.exists()
         assert "error: labels.max_shift: labels lie off their pictures" in capsys.readouterr().err
 
     def test_within_the_limit_nothing_is_said(self, tmp_path, capsys):
-        code, output = summary_of(tmp_path, "--labels.max_shift=7 ft", "--labels.on_shift=error")
+        code, output = checked(tmp_path, "7 ft", "error")
         assert code == 0
-        assert json.loads(output.read_text())["offsets"]["too_far"] == []
+        assert json.loads(output.read_text())["too_far"] == []
         assert "lie off" not in capsys.readouterr().err
 
     def test_an_offset_that_may_be_within_is_none(self, tmp_path):
-        _, output = summary_of(tmp_path, "--labels.max_shift=1.85 m")
-        assert json.loads(output.read_text())["offsets"]["too_far"] == []
+        _, output = checked(tmp_path, "1.85 m")
+        assert json.loads(output.read_text())["too_far"] == []
+
+    def test_pixels_are_pixels_of_the_sheet(self, tmp_path):
+        assert json.loads(checked(tmp_path, "10 px")[1].read_text())["too_far"] == ["s"]
+        assert json.loads(checked(tmp_path, "14 px")[1].read_text())["too_far"] == []

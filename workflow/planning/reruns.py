@@ -36,6 +36,7 @@ RULES = {
     "mosaic_masks": "masks",
     "cut_masks": "mask tiles",
     "measure_tiles": "selection",
+    "check_offsets": "selection",
     "select_tiles": "selection",
     "score_tiles": "selection",
     "summarize_selection": "selection",
@@ -109,10 +110,11 @@ TABLE = (
     Row(("labels.islands.*", "classes"), _since("masks")),
     Row(("labels.shift",), _OF_LINES, "of a sheet's map; `raster` and `polygons`: masks and on"),
     Row(
-        ("labels.max_shift", "labels.on_shift"),
+        ("labels.max_shift",),
         ("selection", "report"),
-        "what is said of the offsets; no tile is judged anew",
+        "what is said of the offsets; with `on_shift: error` all that follows",
     ),
+    Row(("labels.on_shift",), _AFTER_SELECTION, "what may end a run comes before the data set"),
     Row(
         ("labels.reference.*",),
         ("selection", "evaluation", "report"),

@@ -312,7 +312,7 @@ class Labels(Section):
     shift: Annotated[list[Move], Field(min_length=2, max_length=2)] | None = Field(
         default=None,
         description='["3 ft", "-2 ft"] moves all labels to the right and down in the pictures, '
-        "before they are drawn; selection/summary.json says what each sheet would need",
+        "before they are drawn; selection/offsets.json says what each sheet would need",
     )
     max_shift: PositiveDistance = Field(
         default="3 ft", description="how far a sheet's labels may lie off its picture"

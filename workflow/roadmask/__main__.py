@@ -23,6 +23,7 @@ COMMANDS = {
     "masks": "roadmask.masks",
     "mosaic": "roadmask.mosaic",
     "measure": "roadmask.quality.command",
+    "offsets": "roadmask.quality.offsets",
     "selection": "roadmask.selection",
     "score": "roadmask.quality.reference",
     "selection-summary": "roadmask.selection_summary",

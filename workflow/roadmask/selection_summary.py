@@ -1,32 +1,26 @@
-"""Count the verdicts of stage `selection` over all scenes, and look at the sheets' offsets."""
+"""Count the verdicts of stage `selection` over all scenes."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from roadmask.distance import Distance, parse_distance
-from roadmask.errors import InputError, SettingError
 from roadmask.files import write_json
 from roadmask.quality.columns import read_table
+from roadmask.quality.offsets import read_json
 from roadmask.quality.reference import BINS, MOST_WORST, SCORED_COLUMNS, distribution
 from roadmask.selection import OUTSIDE_AREA, read_review
 
 log = logging.getLogger(__name__)
 
 MOSTLY = 0.5
-# An offset counts as too large if it is so even this many standard errors nearer.
-SURE = 2.0
-SHOWN = 20
 LIMITED = re.compile(r"(?P<share>\w+) \d\S* (?P<sign>[<>]) (?P<limit>selection\.\w+)")
 
 
@@ -113,72 +107,6 @@ def unknown_tiles(review: Iterable[str], tables: Mapping[str, list[dict[str, str
     return sorted(set(review) - known)
 
 
-@dataclass(frozen=True)
-class Offsets:
-    """How far the labels of the sheets lie off their pictures.
-
-    Attributes
-    ----------
-    records
-        By scene, as stage `measure` wrote it.
-    limit
-        How far is too far.
-    """
-
-    records: dict[str, dict[str, Any]]
-    limit: Distance
-
-    def too_far(self) -> list[str]:
-        """Return the scenes whose offset is surely above the limit, the farthest first."""
-        found = [
-            (record["metres"], scene)
-            for scene, record in self.records.items()
-            if record["shift"] is not None and self._excess(record) > 0
-        ]
-        return [scene for _, scene in sorted(found, key=lambda item: (-item[0], item[1]))]
-
-    def _excess(self, record: Mapping[str, Any]) -> float:
-        surely = record["metres"] - SURE * record["sigma_metres"]
-        return float(surely - self.limit.on_ground(record["pixel_metres"]))
-
-    def complaint(self) -> str:
-        """Say which sheets lie too far off and what would help; nothing where none does."""
-        scenes = self.too_far()
-        if not scenes:
-            return ""
-        listed = ", ".join(f"{scene} by {self._words(scene)}" for scene in scenes[:SHOWN])
-        more = f" and {len(scenes) - SHOWN} more" if len(scenes) > SHOWN else ""
-        return f"labels lie off their pictures: {listed}{more}"
-
-    def _words(self, scene: str) -> str:
-        record = self.records[scene]
-        shift = ", ".join(f'"{part}"' for part in record["shift"])
-        return f"{record['metres']:.2f} ± {record['sigma_metres']:.2f} m (shift: [{shift}])"
-
-
-REMEDY = (
-    "Set labels.shift, where all sheets agree on one; take lines of the pictures' year and CRS; "
-    "or raise labels.max_shift"
-)
-
-
-def read_offsets(paths: Iterable[Path], limit: Distance) -> Offsets:
-    """Read what was found of every sheet.
-
-    Raises
-    ------
-    InputError
-        If a file is not what stage `measure` writes.
-    """
-    records = {}
-    for path in paths:
-        try:
-            records[path.stem] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(path, f"it can't be read ({error})", "Make stage selection") from error
-    return Offsets(dict(sorted(records.items())), limit)
-
-
 def as_table(summary: Mapping[str, Any]) -> str:
     """Lay the summary out for a person to read."""
     lines = [f"{summary['tiles']:>8}  tiles in {len(summary['scenes'])} scenes"]
@@ -194,13 +122,7 @@ def as_table(summary: Mapping[str, Any]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``selection-summary``."""
     parser.add_argument("tables", type=Path, nargs="+", help="tables of stage selection, CSV")
-    parser.add_argument(
-        "--offsets", type=Path, nargs="*", default=[], help="where the labels lie, JSON"
-    )
-    parser.add_argument("--labels.max_shift", dest="max_shift", default="3 ft", metavar="DISTANCE")
-    parser.add_argument(
-        "--labels.on_shift", dest="on_shift", choices=("warn", "error"), default="warn"
-    )
+    parser.add_argument("--offsets", type=Path, help="where the labels lie, JSON")
     parser.add_argument("--output", type=Path, required=True, help="the summary, JSON")
     parser.add_argument(
         "--selection.review", dest="review", type=Path, help="CSV tile,verdict by a person"
@@ -208,27 +130,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write and print the summary.
-
-    Raises
-    ------
-    SettingError
-        If labels lie off their pictures, and that is not just to be warned of.
-    """
+    """Write and print the summary."""
     tables = {path.stem: read_table(path, SCORED_COLUMNS) for path in arguments.tables}
     summary = summarize(tables)
-    limit = parse_distance(arguments.max_shift, "labels.max_shift")
-    offsets = read_offsets(arguments.offsets, limit)
-    complaint = offsets.complaint()
-    if complaint and arguments.on_shift == "error":
-        raise SettingError("labels.max_shift", complaint, REMEDY)
-    if complaint:
-        log.warning("labels.max_shift: %s. %s.", complaint, REMEDY)
-    summary["offsets"] = {
-        "limit": str(limit),
-        "too_far": offsets.too_far(),
-        "scenes": offsets.records,
-    }
+    if arguments.offsets:
+        summary["offsets"] = read_json(arguments.offsets)
     if arguments.review:
         review = read_review(arguments.review)
         missing = unknown_tiles(review, tables)

@@ -9,10 +9,16 @@ rule write_dataset:
     input:
         tiles=expand("<results>/tiles/{scene}.json", scene=PLAN.training),
         masks=expand("<results>/masks/tiles/{scene}.json", scene=PLAN.training),
-        selection=expand("<results>/selection/verdicts/{scene}.csv", scene=PLAN.training),
-        # Made first, since it may refuse sheets whose labels lie off their pictures; but what it
-        # says changes nothing here.
-        summary=ancient("<results>/selection/summary.json"),
+        selection=expand(
+            "<results>/selection/verdicts/{scene}.csv", scene=PLAN.training
+        ),
+        # Refuses sheets whose labels lie off their pictures before anything is trained on them. As a
+        # warning it must not be waited for, nor make the data set anew.
+        offsets=(
+            "<results>/selection/offsets.json"
+            if PLAN.settings.labels.on_shift == "error"
+            else []
+        ),
     output:
         dataset="<results>/dataset/dataset.json",
         split="<results>/dataset/split.gpkg",

@@ -100,10 +100,38 @@ rule score_tiles:
         " {params.reference:q} {params.area:q} --log {log:q}"
 
 
+rule check_offsets:
+    input:
+        expand("<results>/selection/offsets/{scene}.json", scene=PLAN.training),
+    output:
+        "<results>/selection/offsets.json",
+    log:
+        "<logs>/selection/offsets.log",
+    benchmark:
+        "<benchmarks>/selection/offsets.tsv"
+    conda:
+        "../../envs/geo.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(300),
+    params:
+        results=literal(PLAN.settings.results),
+        scenes=of_scenes(PLAN.training),
+        max_shift=options("labels.max_shift"),
+        on_shift=options("labels.on_shift"),
+        code=PLAN.code("quality.offsets"),
+    message:
+        "Looking at where the labels of all scenes lie"
+    shell:
+        "python -m roadmask offsets {params.scenes:q}"
+        " {params.results:q}/selection/offsets/{{scene}}.json --output {output:q}"
+        " {params.max_shift:q} {params.on_shift:q} --log {log:q}"
+
+
 rule summarize_selection:
     input:
         tables=expand("<results>/selection/{scene}.csv", scene=PLAN.training),
-        offsets=expand("<results>/selection/offsets/{scene}.json", scene=PLAN.training),
+        offsets="<results>/selection/offsets.json",
         review=PLAN.files("selection.review"),
     output:
         "<results>/selection/summary.json",
@@ -119,8 +147,6 @@ rule summarize_selection:
     params:
         results=literal(PLAN.settings.results),
         scenes=of_scenes(PLAN.training),
-        max_shift=options("labels.max_shift"),
-        on_shift=options("labels.on_shift"),
         review=options("selection.review"),
         review_state=PLAN.state("selection.review"),
         code=PLAN.code("selection_summary"),
@@ -129,8 +155,7 @@ rule summarize_selection:
     shell:
         "python -m roadmask selection-summary {params.scenes:q}"
         " {params.results:q}/selection/{{scene}}.csv"
-        " --offsets {params.results:q}/selection/offsets/{{scene}}.json --output {output:q}"
-        " {params.max_shift:q} {params.on_shift:q} {params.review:q} --log {log:q}"
+        " --offsets {input.offsets:q} --output {output:q} {params.review:q} --log {log:q}"
 
 
 rule write_review:

@@ -39,14 +39,18 @@ BESIDE = 3.0
 # Ground farther from all centerlines than this many half widths, and metres more, is no
 # street; the corners of crossings are nearer.
 FAR_SHARE, FAR_METRES = 1.5, 2.0
+# Pixels by which offsets of a tile and of its surroundings may differ and still agree.
+AGREEING = 3.0
+# What happens past a tile's edge counts less for it.
+OUTSIDE = 0.3
 # Metres beyond a tile's edges of which it is told as well: what goes wrong there goes on here.
 AROUND_METRES = 8.0
 # Pixels of the windows in which widths are looked at.
 WIDTH_WINDOW = 1024
 # Wider than the sheet's widest streets by this factor, road is no street.
-THICK = 1.5
-# Share of the road of a sheet that is no wider than its widest streets.
-WIDEST = 0.9
+THICK = 1.3
+# Share of the middles of a sheet's road that lie in its streets; the rest, in squares and leaks.
+WIDEST = 0.98
 # Pixels from an outline to the street line that it follows.
 ON_LINE = 2
 # Shares by which a street's width in the label may differ from its attribute.
@@ -416,15 +420,18 @@ def _of_edges(
     if here.outline == 0:
         return {}
     around = blocks.on(tile, AROUND).scores
-    size = math.hypot(*peak(around))
+    there, alone = peak(around), peak(here.scores)
     best, middling = float(around.max()), float(np.median(around))
     # 0 where the labels lie as well here as there, 1 where here is no better than anywhere.
     lost = (best - float(around[REACH, REACH])) / max(best - middling, 1e-6)
+    # Few outlines fit many places: what the tile says alone must not contradict its surroundings.
+    sure = 1 / (1 + (math.dist(there, alone) / AGREEING) ** 2)
+    size = math.hypot(*there)
     return {
         "edge_agreement": here.agreement,
         "edge_loss": float(here.scores.max()) / here.outline - here.agreement,
         "offset_m": size * sheet.metres,
-        "offset_share": size * lost * outline / base,
+        "offset_share": size * lost * sure * outline / base,
     }
 
 
@@ -534,7 +541,10 @@ def _of_outline(
     near = cv2.dilate((drawn != 0).astype(np.uint8), np.ones((size, size), np.uint8)) > 0
     inner = np.s_[margin:-margin, margin:-margin]
     count = int(np.count_nonzero(outline[inner]))
-    found = {"open_share": _area(outline & ~near, base) * AROUND_METRES / sheet.metres}
+    away = outline & ~near
+    inside = np.count_nonzero(away[inner])
+    weighted = inside + OUTSIDE * (np.count_nonzero(away) - inside)
+    found = {"open_share": weighted * AROUND_METRES / sheet.metres / base}
     if count:
         found["closed_outline_share"] = int(np.count_nonzero((outline & near)[inner])) / count
     return found
