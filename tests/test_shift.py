@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Geod
 from rasterio.crs import CRS
-from shapely import LineString, Point
+from shapely import LineString, Point, box
 
+from roadmask.__main__ import main
 from roadmask.distance import Distance
 from roadmask.errors import SettingError
 from roadmask.grid import Grid
+from roadmask.raster import write_cog
 from roadmask.shift import Shift, parse_shift
 
 FEET = Grid(100, 80, Affine(0.5, 0, 1e6, 0, -0.5, 2e5), CRS.from_epsg(2263))
@@ -86,3 +91,86 @@ class TestRaster:
         back = Shift(Distance(-right, "px"), Distance(-up, "px")).move_raster(there, NOWHERE)
         assert ((back == labels) | (back == 255)).all()
         assert (back != 255).sum() == max(5 - abs(right), 0) * max(5 - abs(up), 0)
+
+
+class TestStages:
+    """Moved labels are those of a map that lies elsewhere, pixel for pixel."""
+
+    @pytest.fixture
+    def sheet(self, tmp_path):
+        write_cog(tmp_path / "s.tif", FEET, np.full((1, 80, 100), 90, np.uint8))
+        return tmp_path
+
+    def lines(self, folder, name: str, right: float, *more: str) -> np.ndarray:
+        """Draw lines that lie `right` ft to the right, some from beyond the sheet."""
+        for layer, x in (("edges", (6.0, 47.0, 63.0)), ("axes", (20.0, 66.0))):
+            drawn = [
+                LineString([(1e6 + at + right, 199900), (1e6 + at + right, 2e5 + 50)]) for at in x
+            ]
+            gpd.GeoDataFrame(geometry=drawn, crs=2263).to_file(folder / f"{name}_{layer}.gpkg")
+        output = folder / f"{name}.tif"
+        code = main(
+            [
+                *("lines", str(folder / "s.tif"), "--output", str(output)),
+                *("--vectors", str(folder / f"{name}.gpkg"), "--lines.halo=5 ft"),
+                *("--street_lines.path", str(folder / f"{name}_edges.gpkg")),
+                *("--centerlines.path", str(folder / f"{name}_axes.gpkg"), *more),
+            ]
+        )
+        assert code == 0
+        with rasterio.open(output) as dataset:
+            assert ("labels.shift" in json.loads(dataset.tags()["ROADMASK_SETTINGS"])) == bool(more)
+            return dataset.read()
+
+    @pytest.mark.parametrize("right", [-20.0, 4.0])
+    def test_lines(self, sheet, right):
+        expected = self.lines(sheet, "there", right)
+        moved = self.lines(sheet, "moved", 0.0, f"--labels.shift={right} us-ft,0 us-ft")
+        np.testing.assert_array_equal(moved, expected)
+        assert expected.any(axis=(1, 2)).all()
+
+    def masks(self, folder, name: str, *more: str) -> np.ndarray:
+        output = folder / f"{name}.tif"
+        code = main(
+            [
+                *("masks", str(folder / "s.tif"), "--output", str(output)),
+                *("--classes", '{"road": 1}', *more),
+            ]
+        )
+        assert code == 0
+        with rasterio.open(output) as dataset:
+            return dataset.read(1)
+
+    def polygons(self, folder, name: str, right: float, up: float) -> str:
+        ground = box(1e6 + 10 + right, 199970 + up, 1e6 + 30 + right, 199990 + up)
+        path = folder / f"{name}.gpkg"
+        gpd.GeoDataFrame(geometry=[ground], crs=2263).to_file(path)
+        return str(path)
+
+    def test_polygons_and_islands(self, sheet):
+        def options(name, right, up):
+            return (
+                "--labels.method=polygons",
+                f"--labels.polygons.path={self.polygons(sheet, name, right, up)}",
+                f"--labels.islands.path={self.polygons(sheet, name + '_island', right + 8, up)}",
+            )
+
+        expected = self.masks(sheet, "there", *options("a", 4, -3))
+        shift = "--labels.shift=4 us-ft,-3 us-ft"
+        np.testing.assert_array_equal(
+            self.masks(sheet, "moved", *options("b", 0, 0), shift), expected
+        )
+        assert 0 < expected.mean() < 1
+
+    def test_ready_masks(self, sheet, capsys):
+        ready = np.zeros((80, 100), np.uint8)
+        ready[20:60, 30:50] = 200
+        write_cog(sheet / "ready.tif", FEET, ready)
+        options = ("--labels.method=raster", f"--labels.raster={sheet / 'ready.tif'}")
+        plain = self.masks(sheet, "plain", *options)
+        moved = self.masks(sheet, "moved", *options, "--labels.shift=2 us-ft,-1 us-ft")
+        np.testing.assert_array_equal(moved[2:, 4:], plain[:-2, :-4])
+        assert (moved[:2] == 255).all()
+        arguments = ["--labels.shift=2.1 ft,0 ft", "--output", str(sheet / "x.tif"), *options]
+        assert main(["masks", str(sheet / "s.tif"), "--classes", '{"road": 1}', *arguments]) == 1
+        assert "ready masks move by whole pixels only" in capsys.readouterr().err

@@ -102,6 +102,9 @@ def measured_inputs(wildcards):
     if PLAN.labels_from_lines:
         inputs["lines"] = "<results>/lines/{scene}.tif"
         inputs["vectors"] = "<results>/lines/{scene}.gpkg"
+    pieces = rules.label_scene.output.get("pieces")
+    if pieces:
+        inputs["pieces"] = pieces
     return inputs
 
 
