@@ -64,7 +64,7 @@ class Evidence:
     unlike_road_share
         Road that looks like other ground.
     like_road_share
-        Other ground that looks like road.
+        Other ground that looks like road and goes on from it.
     contrast
         How much more the inner side of the outlines looks like road than the outer, -1 to 1.
     far_share

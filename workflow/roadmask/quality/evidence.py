@@ -33,14 +33,14 @@ Label = NDArray[np.uint8]
 BLOCK = 256
 MOST_BLOCKS = 4096
 # What ground must look like, from 0 to 1, to contradict its label.
-UNLIKE_ROAD, LIKE_ROAD = 0.3, 0.85
+UNLIKE_ROAD, LIKE_ROAD = 0.3, 0.7
+# Metres: the mouth of a driveway.
+DRIVEWAY = 4.0
 # Metres on both sides of an outline whose looks are compared.
 BESIDE = 3.0
 # Ground farther from all centerlines than this many half widths, and metres more, is no
 # street; the corners of crossings are nearer.
 FAR_SHARE, FAR_METRES = 1.5, 2.0
-# Pixels by which offsets of a tile and of its surroundings may differ and still agree.
-AGREEING = 3.0
 # What happens past a tile's edge counts less for it.
 OUTSIDE = 0.3
 # Metres beyond a tile's edges of which it is told as well: what goes wrong there goes on here.
@@ -57,8 +57,12 @@ ON_LINE = 2
 WIDTH_SLACK = 0.2
 # A tile with less road than this share of it is measured against this much.
 LEAST_ROAD = 0.02
-# Blocks around a tile weigh half as much as its own when an offset is looked for there.
-AROUND = 0.5
+# What the blocks around a tile weigh where an offset is looked for there: few outlines alone
+# tell little, many around may lie where nothing is off.
+AROUND = (0.5, 1.0)
+# What a pixel of offset must gain in agreement, the gain that is clear, and the pixels of
+# outline of which half is as good as sure.
+FARTHER, CLEAR_GAIN, SURE_OUTLINE = 0.004, 0.1, 800.0
 
 
 @dataclass(frozen=True)
@@ -214,24 +218,31 @@ class Likeness:
     values
         ``(rows, columns)`` float32, 0 to 1, by cells; NaN without a picture. None where
         nothing could be learned.
+    continued
+        ``(rows, columns)`` bool: other ground that looks like road and goes on from road.
     pixels
         Edge of a cell in pixels.
     """
 
     values: NDArray[np.float32] | None
+    continued: NDArray[np.bool_]
     pixels: int
 
-    def on(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
-        """Return each pixel's value in a window; NaN beyond the scene."""
-        out = np.full((height, width), np.nan, np.float32)
+    def on(
+        self, x: int, y: int, width: int, height: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return each pixel's value in a window, NaN beyond the scene, and what road goes on in."""
+        like = np.full((height, width), np.nan, np.float32)
+        continued = np.zeros((height, width), bool)
         if self.values is None:
-            return out
+            return like, continued
         rows = np.arange(y, y + height) // self.pixels
         columns = np.arange(x, x + width) // self.pixels
         down = (rows >= 0) & (rows < self.values.shape[0])
         across = (columns >= 0) & (columns < self.values.shape[1])
-        out[np.ix_(down, across)] = self.values[np.ix_(rows[down], columns[across])]
-        return out
+        inside, cells = np.ix_(down, across), np.ix_(rows[down], columns[across])
+        like[inside], continued[inside] = self.values[cells], self.continued[cells]
+        return like, continued
 
 
 def learn_likeness(sheet: Sheet) -> Likeness:
@@ -251,7 +262,30 @@ def learn_likeness(sheet: Sheet) -> Likeness:
     is_seen = np.concatenate(seen)
     known = np.where(is_seen, np.concatenate(label), np.uint8(UNKNOWN))
     values = road_likeness(np.concatenate(cells), known)
-    return Likeness(None if values is None else np.where(is_seen, values, np.nan), pixels)
+    if values is None:
+        return Likeness(None, np.zeros(known.shape, bool), pixels)
+    continued = _continued(values, known, pixels * sheet.metres)
+    return Likeness(np.where(is_seen, values, np.nan), continued, pixels)
+
+
+def _continued(values: NDArray[np.float32], known: Label, cell_metres: float) -> NDArray[np.bool_]:
+    """Find other ground that looks like road and touches road over more than a driveway.
+
+    Lots look like road as well, but a kerb and a pavement part them from it.
+    """
+    reach = max(1, round(DRIVEWAY / 2 / cell_metres))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    smooth = cv2.GaussianBlur(values, (0, 0), max(0.5, BESIDE / 3 / cell_metres))
+    alike = ((smooth > LIKE_ROAD) & (known == 0)).astype(np.uint8)
+    wide = cv2.morphologyEx(alike, cv2.MORPH_OPEN, kernel)
+    _, pieces = cv2.connectedComponents(wide, connectivity=4, ltype=cv2.CV_32S)
+    road = ((known > 0) & (known != UNKNOWN)).astype(np.uint8)
+    beside = cv2.dilate(road, kernel) > 0
+    touched = np.bincount(pieces[beside], minlength=int(pieces.max()) + 1) * cell_metres**2
+    # As much of it lies beside road as of a street's end: its width times what `beside` reaches.
+    joined = touched >= DRIVEWAY * reach * cell_metres
+    joined[0] = False
+    return np.asarray(joined[pieces])
 
 
 def street_width(sheet: Sheet) -> float:
@@ -403,8 +437,10 @@ def weigh(
     length = float(np.count_nonzero(outline[inner]))
     found = {"outline": length / base}
     found |= _of_edges(sheet, tile, blocks, length, base)
-    like = likeness.on(tile.x - margin, tile.y - margin, around, around)
+    like, continued = likeness.on(tile.x - margin, tile.y - margin, around, around)
     found |= _of_looks(sheet, label, like, margin, base)
+    if likeness.values is not None:
+        found["like_road_share"] = _area((label == 0)[inner] & continued[inner], base)
     if streets is not None:
         found |= _of_streets(sheet, tile, streets, base)
         found |= _of_ground(sheet, tile, streets, road, base)
@@ -416,23 +452,32 @@ def weigh(
 def _of_edges(
     sheet: Sheet, tile: Tile, blocks: Blocks, outline: float, base: float
 ) -> dict[str, float]:
+    sizes, costs = [0.0], [0.0]
+    for weight in AROUND:
+        around = blocks.on(tile, weight)
+        if around.outline > 0:
+            size, sure = _local_offset(around)
+            sizes.append(size)
+            costs.append(size * sure * outline / base)
+    worst = int(np.argmax(costs))
+    found = {"offset_m": sizes[worst] * sheet.metres, "offset_share": costs[worst]}
     here = blocks.on(tile)
-    if here.outline == 0:
-        return {}
-    around = blocks.on(tile, AROUND).scores
-    there, alone = peak(around), peak(here.scores)
-    best, middling = float(around.max()), float(np.median(around))
-    # 0 where the labels lie as well here as there, 1 where here is no better than anywhere.
-    lost = (best - float(around[REACH, REACH])) / max(best - middling, 1e-6)
-    # Few outlines fit many places: what the tile says alone must not contradict its surroundings.
-    sure = 1 / (1 + (math.dist(there, alone) / AGREEING) ** 2)
-    size = math.hypot(*there)
-    return {
-        "edge_agreement": here.agreement,
-        "edge_loss": float(here.scores.max()) / here.outline - here.agreement,
-        "offset_m": size * sheet.metres,
-        "offset_share": size * lost * sure * outline / base,
-    }
+    if here.outline > 0:
+        found["edge_agreement"] = here.agreement
+        found["edge_loss"] = float(here.scores.max()) / here.outline - here.agreement
+    return found
+
+
+def _local_offset(around: Correlation) -> tuple[float, float]:
+    """Return how many pixels off some outlines lie, and how sure that is, from 0 to 1.
+
+    Few outlines fit in many places, so the near ones are preferred.
+    """
+    away = np.hypot(*np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1])
+    scores = around.scores / around.outline - FARTHER * away
+    gain = float(scores.max()) - around.agreement
+    sure = min(1.0, gain / CLEAR_GAIN) * around.outline / (around.outline + SURE_OUTLINE)
+    return math.hypot(*peak(scores)), sure
 
 
 def _outline(label: Label) -> NDArray[np.bool_]:
@@ -456,7 +501,6 @@ def _of_looks(
     )
     found = {
         "unlike_road_share": _area((road[inner] & seen) & (smooth[inner] < UNLIKE_ROAD), base),
-        "like_road_share": _area((other[inner] & seen) & (smooth[inner] > LIKE_ROAD), base),
     }
     size = 2 * max(1, round(BESIDE / sheet.metres)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))

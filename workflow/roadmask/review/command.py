@@ -37,7 +37,7 @@ NUMBERS = {
     "offset_m": "offset here, m",
     "contrast": "contrast along outlines",
     "unlike_road_share": "road that looks unlike road",
-    "like_road_share": "other ground that looks like road",
+    "like_road_share": "road that seems to go on outside",
     "thick_share": "road wider than streets",
     "jump_share": "width differs from the street's",
     "attribute_share": "width differs from the attribute",
