@@ -588,7 +588,7 @@ def _of_outline(
     away = outline & ~near
     inside = np.count_nonzero(away[inner])
     weighted = inside + OUTSIDE * (np.count_nonzero(away) - inside)
-    found = {"open_share": weighted * AROUND_METRES / sheet.metres / base}
+    found = {"open_share": float(weighted) * AROUND_METRES / sheet.metres / base}
     if count:
         found["closed_outline_share"] = int(np.count_nonzero((outline & near)[inner])) / count
     return found
