@@ -236,6 +236,13 @@ class TestAlongside:
         assert steady.own[0] == pytest.approx(20, abs=1)
         assert set(np.flatnonzero(steady.jump)) == {8, 9, 10, 11}
 
+    def test_where_all_belongs_to_crossings_nothing_is_told(self):
+        places = alongside.place([LineString([(0, 50), (200, 50)])], 10)
+        nowhere = np.zeros(len(places), bool)
+        steady = alongside.steadiness(places, np.full(len(places), 20.0), 1, nowhere, 45)
+        assert np.isnan(steady.own).all()
+        assert not steady.jump.any()
+
     def test_levels_that_cross_are_left_alone(self):
         lines = [LineString([(0, 50), (200, 50)]), LineString([(100, 0), (100, 100)])]
         away = alongside.away_from_crossings(alongside.place(lines[:1], 10), lines, 25)

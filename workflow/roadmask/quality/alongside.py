@@ -263,10 +263,10 @@ def steadiness(
     own = np.full(count, np.nan)
     order = np.argsort(places.line[known], kind="stable")
     line, width = places.line[known][order], measured[known][order]
-    numbers, start = np.unique(line, return_index=True)
-    for number, values in zip(numbers, np.split(width, start[1:]), strict=True):
-        if len(values) >= LEAST_PLACES:
-            own[number] = np.median(values)
+    numbers, start, places_of = np.unique(line, return_index=True, return_counts=True)
+    for number, first, length in zip(numbers, start, places_of, strict=True):
+        if length >= LEAST_PLACES:
+            own[number] = np.median(width[first : first + length])
     street = own[places.line]
     # A road without an end in reach is as wide as can be seen.
     seen = np.minimum(measured, 2 * reach)
