@@ -16,6 +16,8 @@ echo "== evaluating a sheet"
 "$python" benchmarks/evaluate_sheet.py
 echo "== intervals"
 "$python" benchmarks/interval_coverage.py
+echo "== planted faults: how many bad labels the doubt finds"
+"$python" benchmarks/planted_faults.py "$scratch/faults" --seeds 21 2> /dev/null
 if [ -d "$data/nyc_manhattan" ]; then
   echo "== filling regions"
   "$python" benchmarks/region_fill.py "$data/nyc_manhattan"

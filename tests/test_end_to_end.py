@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +18,12 @@ import pytest
 import rasterio
 import yaml
 from affine import Affine
+from browser import browser
 from rasterio.crs import CRS
 from rasterio.features import rasterize
 from shapely import LineString, box
 
+from planning.reruns import step_of
 from roadmask.grid import Grid
 
 FEET = CRS.from_epsg(2263)
@@ -133,13 +138,15 @@ def finished(tmp_path_factory, repository) -> Path:
 def test_everything_of_the_contract_is_there(finished):
     results = finished / "results"
     expected = [
-        "masks.vrt", "predictions.vrt", "dataset/dataset.json", "dataset/split.gpkg",
+        "masks.vrt", "predictions.vrt", "selection/review.html", "dataset/dataset.json",
+        "dataset/split.gpkg",
         "model/model.keras", "model/history.csv", "evaluation/metrics.json", "report/index.html",
     ]  # fmt: skip
     for scene in SCENES:
         expected += [
             f"scenes/{scene}.tif", f"lines/{scene}.tif", f"masks/{scene}.tif",
-            f"masks/{scene}.qml", f"selection/{scene}.csv", f"predictions/{scene}.tif",
+            f"masks/{scene}.qml", f"selection/{scene}.csv", f"selection/offsets/{scene}.json",
+            f"predictions/{scene}.tif",
             f"predictions/probability/{scene}.tif",
         ]  # fmt: skip
         for stage in ("tiles", "lines/tiles", "masks/tiles"):
@@ -231,6 +238,50 @@ def test_a_limit_of_the_selection_cuts_no_tile_again(finished, repository):
     assert "select_tiles" in planned
     for rule in ("cut_scene", "label_scene", "convert_scene", "draw_lines", "cut_masks"):
         assert f"{rule} " not in planned
+
+
+def states(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file of the results but logs and benchmarks, with its time and size."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).parts[0] not in {"logs", "benchmarks"}
+    }
+
+
+def test_a_review_in_a_browser_reruns_selection_and_what_follows(finished, repository, tmp_path):
+    results = finished / "results"
+    before = states(results)
+    with browser(tmp_path) as page:
+        page.open(results / "selection" / "review.html")
+        tile = page.value("document.getElementById('name').textContent").partition(",")[0]
+        page.press("d")
+        page.press("k")
+        page.click("#save")
+        saved = page.downloaded("review.csv")
+    shutil.copy(saved, finished / "review.csv")
+    write_config(finished, selection={"review": "review.csv"})
+
+    planned = snakemake(repository, finished, "--cores", "2", "--dry-run")
+    steps = {step_of(rule) for rule in re.findall(r"^(?:local)?rule (\w+):", planned, re.MULTILINE)}
+    assert steps - {None} == {
+        "selection", "dataset", "model", "predictions", "evaluation", "report"
+    }  # fmt: skip
+    assert "measure_tiles" not in planned
+
+    snakemake(repository, finished, "--cores", "2", "selection")
+    after = states(results)
+    assert before.keys() <= after.keys()  # nothing is ever deleted
+    touched = {name for name in after if after[name] != before.get(name)}
+    assert touched
+    assert {name.partition("/")[0] for name in touched} == {"selection"}
+    assert not any(name.startswith(("selection/measures", "selection/offsets")) for name in touched)
+    scene = tile.partition("_r")[0]
+    rows = csv.DictReader((results / "selection" / f"{scene}.csv").read_text().splitlines())
+    [row] = [row for row in rows if row["tile"] == tile]
+    assert (row["verdict"], row["reason"]) == ("drop", "drop by selection.review")
+    assert (results / "tiles" / scene / f"{tile}.tif").is_file()
+    assert f'"{tile}": "drop"' in (results / "selection" / "review.html").read_text()
 
 
 @pytest.mark.slow

@@ -188,7 +188,8 @@ class City:
         reason = "road_share 0.97 > selection.max_road_share 0.95"
         row = {"verdict": "keep", "scope": "all", "reason": ""}
         dropped = {"verdict": "drop", "scope": "train", "reason": reason}
-        shares = {"blank_share": "0.9", "saturated_share": "0"}
+        shares = {"blank_share": "0.9", "saturated_share": "0", "tile": "t"}
+        shares |= {"doubt": "0.8", "doubt_reason": "much of it is not known"}
         summary = summarize({name: [row | shares, dropped | shares] for name in self.scenes})
         path = self.results / "selection" / "summary.json"
         path.parent.mkdir()

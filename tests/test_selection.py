@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,10 @@ from tile_makers import grid_at, make_scene, striped, textured
 
 from roadmask.__main__ import main
 from roadmask.errors import InputError, SettingError
-from roadmask.selection import (
-    COLUMNS,
-    Limits,
-    Shares,
-    judge,
-    measure,
-    name_fraction,
-    read_review,
-)
+from roadmask.quality.columns import Shares
+from roadmask.quality.reference import SCORED_COLUMNS
+from roadmask.quality.shares import measure
+from roadmask.selection import Limits, judge, name_fraction, read_review
 from roadmask.selection_summary import kind, summarize, unknown_tiles
 
 LIMITS = Limits(0.01, 0.95, 0.1, 0.5, 0.2)
@@ -188,13 +184,38 @@ class TestReview:
             read_review(tmp_path / "x.csv")
 
 
-def select(scene, output: Path, *more: str) -> int:
-    return main(
+LIMITS_GIVEN = (
+    "--selection.min_road_share=0.01",
+    "--selection.max_road_share=0.95",
+    "--selection.empty_share=0",
+    "--selection.max_nodata_share=0.5",
+    "--selection.max_unknown_share=0.2",
+)
+
+
+def measured(scene, folder: Path) -> Path:
+    """Measure a scene's tiles as the stage does, and return the table."""
+    table = folder / "measures" / "s.csv"
+    code = main(
         [
-            *("selection", "--tiles", str(scene.tiles), "--masks", str(scene.masks)),
-            *("--output", str(output), "--selection.min_road_share=0.01"),
-            *("--selection.max_road_share=0.95", "--selection.empty_share=0"),
-            *("--selection.max_nodata_share=0.5", "--selection.max_unknown_share=0.2", *more),
+            *("measure", str(scene.scene), "--mask", str(scene.mask)),
+            *("--tiles", str(scene.tiles), "--masks", str(scene.masks)),
+            *("--output", str(table), "--offset", str(folder / "offsets" / "s.json")),
+        ]
+    )
+    return table if code == 0 else Path()
+
+
+def select(scene, output: Path, *more: str) -> int:
+    table = measured(scene, output.parent / f"of_{output.stem}")
+    if not table.name:
+        return 1
+    verdicts = table.with_name("verdicts.csv")
+    code = main(["selection", str(table), "--output", str(verdicts), *LIMITS_GIVEN, *more])
+    return code or main(
+        [
+            *("score", str(verdicts), "--mask", str(scene.mask), "--manifest", str(scene.tiles)),
+            *("--output", str(output), "--classes", '{"road": 1}'),
         ]
     )
 
@@ -222,7 +243,7 @@ class TestCommand:
         assert select(scene, tmp_path / "selection" / "s.csv") == 0
         rows = rows_of(tmp_path / "selection" / "s.csv")
         assert list(rows) == [f"s_r{row:03d}_c{col:03d}" for row in range(4) for col in range(3)]
-        assert tuple(rows["s_r000_c000"]) == COLUMNS
+        assert tuple(rows["s_r000_c000"]) == SCORED_COLUMNS
         assert rows["s_r000_c000"]["verdict"] == "keep"
         assert rows["s_r001_c001"]["scope"] == "train"
         assert rows["s_r001_c000"]["reason"] == "outside area"
@@ -284,7 +305,7 @@ class TestCommand:
 
     def test_labels_of_another_cut_are_refused(self, scene, tmp_path, capsys):
         other = make_scene(tmp_path / "other", "s", grid_at(987000, 200000, 70, 100), size=16)
-        mixed = type(scene)(scene.tiles, other.masks, scene.image, scene.label, scene.manifest)
+        mixed = replace(scene, masks=other.masks)
         assert select(mixed, tmp_path / "s.csv") == 1
         assert "size is not the same" in capsys.readouterr().err
 
@@ -331,6 +352,8 @@ def test_summary_counts_each_reason_of_a_tile():
         "reason": "nodata_share 0.6 > selection.max_nodata_share 0.5; no known label at all",
         "blank_share": "0.9",
         "saturated_share": "0.1",
+        "doubt": "0.42",
+        "doubt_reason": "much of it is not known",
     }
     summary = summarize({"s": [row, row | {"tile": "b", "reason": "no known label at all"}]})
     assert summary["verdicts"] == {"drop": 2}
@@ -339,5 +362,8 @@ def test_summary_counts_each_reason_of_a_tile():
         "nodata_share > selection.max_nodata_share 0.5": 1,
     }
     assert (summary["mostly_blank"], summary["mostly_saturated"]) == (2, 0)
+    assert summary["doubt"]["histogram"][8] == 2
+    assert [tile["tile"] for tile in summary["doubt"]["most"]] == ["a", "b"]
+    assert summary["reference"] is None
     assert unknown_tiles(["a", "c"], {"s": [row]}) == ["c"]
     assert kind("outside area") == "outside area"

@@ -12,6 +12,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from roadmask.grid import Grid, TileGrid
+from roadmask.raster import write_cog
 from roadmask.tilesets import TileManifest, tile_path
 
 FEET = CRS.from_epsg(2263)
@@ -23,6 +24,8 @@ CORNER = (256.0 * 3856, 256.0 * 772)
 class MadeScene:
     """Where a scene's manifests lie, and the arrays that its tiles were cut from."""
 
+    scene: Path
+    mask: Path
     tiles: Path
     masks: Path
     image: np.ndarray
@@ -103,4 +106,7 @@ def make_scene(
                 dataset.write(padded[:, *window])
                 if path == paths[0]:
                     dataset.write_mask(inside[window])
-    return MadeScene(*paths, image, label, manifest)
+    whole = root / "scenes" / f"{scene}.tif", root / "masks" / f"{scene}.tif"
+    write_cog(whole[0], grid, image)
+    write_cog(whole[1], grid, label, nodata=255)
+    return MadeScene(*whole, *paths, image, label, manifest)

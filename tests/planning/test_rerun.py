@@ -65,6 +65,9 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "labels.ends": (BUFFER, "round"),
     "labels.threshold": (RASTER, 12),
     "labels.max_road_width": (REGIONS, "40 m"),
+    "labels.shift": (REGIONS, ["3 ft", "-2 ft"]),
+    "labels.max_shift": (REGIONS, "2 m"),
+    "labels.on_shift": (REGIONS, "error"),
     "classes": (REGIONS, {"water": 2}),
     "selection.min_road_share": (REGIONS, 0.02),
     "selection.max_road_share": (REGIONS, 0.8),
@@ -72,6 +75,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "selection.max_nodata_share": (REGIONS, 0.4),
     "selection.max_unknown_share": (REGIONS, 0.4),
     "selection.review": (REGIONS, "streets.dbf"),
+    "selection.review_tiles": (REGIONS, 50),
     # Shares change together, or they would not add up to 1.
     "split.train": (REGIONS, {"train": 0.6, "val": 0.25}),
     "split.val": (REGIONS, {"val": 0.2, "test": 0.1}),
@@ -101,7 +105,13 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "evaluation.tolerance": (REGIONS, "1 m"),
 }
 # A sample that stands for every kind of leaf; the rest takes a minute and a half.
-QUICK = ("tiles.size", "imagery.scale", "labels.reference.where", "selection.max_road_share")
+QUICK = (
+    "tiles.size",
+    "imagery.scale",
+    "labels.reference.where",
+    "labels.max_shift",
+    "selection.max_road_share",
+)
 
 
 def changed(key: str, value: object) -> dict[str, object]:
@@ -199,7 +209,18 @@ def test_no_tile_is_cut_again_for_another_road_share(
     jobs = folder.jobs("--config", "selection={max_road_share: 0.5}")
 
     assert jobs["select_tiles"] == 3
-    assert not {"cut_scene", "cut_lines", "cut_masks"} & set(jobs)
+    assert not {"cut_scene", "cut_lines", "cut_masks", "measure_tiles"} & set(jobs)
+
+
+def test_an_answer_to_score_against_judges_no_tile_and_trains_nothing(
+    make_done: Callable[[str], Folder],
+) -> None:
+    folder = make_done(REGIONS)
+
+    jobs = folder.jobs("--config", "labels={reference: {where: A = 1}}")
+
+    assert jobs["score_tiles"] == 3
+    assert not {"measure_tiles", "select_tiles", "write_dataset", "train_model"} & set(jobs)
 
 
 def test_the_reason_names_the_key(make_done: Callable[[str], Folder]) -> None:

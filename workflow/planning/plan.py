@@ -201,6 +201,16 @@ class Plan:
         is_idle = key == "labels.polygons" and self.settings.labels.method != "polygons"
         return LayerUse() if is_idle else self.layer(key)
 
+    @property
+    def label_answer(self) -> LayerUse:
+        """The polygons that labels are held against.
+
+        The demo city's own truth is not among them: nothing but the evaluation sees it.
+        """
+        if self.settings.labels.reference.path is None:
+            return LayerUse()
+        return self.layer("labels.reference", flag="reference")
+
     def files(self, key: str) -> list[str]:
         """Return the file that a leaf names as a rule's input; none where it is null or remote."""
         source = self._single(key)
@@ -228,7 +238,7 @@ class Plan:
     def label_options(self) -> list[str]:
         """Return the settings that the chosen way of labelling uses, and no others."""
         method = self.settings.labels.method
-        return self.options("labels.method", "classes", *LABEL_KEYS[method])
+        return self.options("labels.method", "labels.shift", "classes", *LABEL_KEYS[method])
 
     def label_source(self, scene: str) -> Source | None:
         """Return the ready mask of a scene, where labels are such."""

@@ -134,6 +134,26 @@ Halo = Annotated[
 PositiveDistance = Annotated[
     str, BeforeValidator(_no_bare_number), _distance(1e-12), _DISTANCE_SCHEMA
 ]
+MOVE = r"^\s*[-+]?\s*" + PATTERN.removeprefix(r"^\s*")
+
+
+def _move(text: str) -> str:
+    """Check a distance that may be negative."""
+    if not re.fullmatch(MOVE, text):
+        raise PydanticCustomError(
+            "distance",
+            "{text} is no distance with a unit, such as -3 ft",
+            {"text": json.dumps(text)},
+        )
+    return text
+
+
+Move = Annotated[
+    str,
+    BeforeValidator(_no_bare_number),
+    AfterValidator(_move),
+    WithJsonSchema({"type": "string", "pattern": MOVE}),
+]
 WidthUnit = Annotated[
     str, BeforeValidator(_no_bare_number), _distance(1e-12, pixels=False), _DISTANCE_SCHEMA
 ]
@@ -392,10 +412,21 @@ class Labels(Section):
     max_road_width: PositiveDistance = Field(
         default="150 ft", description="a ceiling: wider than any road here"
     )
+    shift: Annotated[list[Move], Field(min_length=2, max_length=2)] | None = Field(
+        default=None,
+        description='["3 ft", "-2 ft"] moves all labels to the right and down in the pictures, '
+        "before they are drawn; selection/offsets.json says what each sheet would need",
+    )
+    max_shift: PositiveDistance = Field(
+        default="3 ft", description="how far a sheet's labels may lie off its picture"
+    )
+    on_shift: Literal["warn", "error"] = Field(
+        default="warn", description="what happens where they lie farther off: warn or error"
+    )
 
 
 class Selection(Section):
-    """Which tiles are left out. All are shares from 0 to 1."""
+    """Which tiles are left out."""
 
     min_road_share: Share = Field(
         default=0.01,
@@ -416,6 +447,9 @@ class Selection(Section):
     )
     review: Text | None = Field(
         default=None, description="CSV `tile,verdict` (keep or drop) by a person, which wins"
+    )
+    review_tiles: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=100, description="how many tiles selection/review.html shows, the doubtful first"
     )
 
 

@@ -23,6 +23,7 @@ from roadmask.errors import SettingError
 from roadmask.files import replacing, write_json
 from roadmask.grid import Grid
 from roadmask.raster import write_cog
+from roadmask.shift import parse_shift
 from roadmask.vectors_io import (
     LayerRead,
     VectorSource,
@@ -93,6 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the raster to write")
     parser.add_argument("--vectors", type=Path, required=True, help="the GeoPackage to write")
     parser.add_argument("--lines.halo", dest="halo", required=True, help='such as "200 ft"')
+    parser.add_argument("--labels.shift", dest="shift", help='such as "3 ft,-2 ft"')
     add_source_arguments(parser, STREET_LINES)
     add_source_arguments(parser, CENTERLINES, required=True)
     parser.add_argument("--centerlines.width_field", dest="width_field")
@@ -112,11 +114,16 @@ def run(arguments: argparse.Namespace) -> None:
     )
     sources = {key: source_from(arguments, key) for key in (STREET_LINES, CENTERLINES)}
     columns = {CENTERLINES: (settings.field,) if settings.field else ()}
+    shift = parse_shift(arguments.shift)
+    ground = grid if shift is None else shift.origin(grid)
     layers = {
-        key: read_layer(source, grid, grid.crs, key=key, columns=columns.get(key, ()))
+        key: read_layer(source, ground, grid.crs, key=key, columns=columns.get(key, ()))
         for key, source in sources.items()
         if source is not None
     }
+    if shift is not None:
+        for layer in layers.values():
+            layer.frame = shift.move(layer.frame, grid)
     centerlines, widths = with_widths(layers[CENTERLINES].frame, settings)
     log_widths(widths, settings)
     layers[CENTERLINES].frame = centerlines
@@ -133,7 +140,10 @@ def run(arguments: argparse.Namespace) -> None:
         tags={
             "ROADMASK_VERSION": __version__,
             "ROADMASK_SOURCE": ", ".join(str(x["file"]) for x in counts.values()),
-            "ROADMASK_SETTINGS": json.dumps({"lines.halo": arguments.halo}),
+            "ROADMASK_SETTINGS": json.dumps(
+                {"lines.halo": arguments.halo}
+                | ({} if shift is None else {"labels.shift": arguments.shift})
+            ),
         },
     )
     write_vectors(arguments.vectors, {STREET_LINES: streets, CENTERLINES: centerlines})

@@ -9,38 +9,19 @@ import io
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from roadmask.classes import ClassTable
 from roadmask.errors import InputError, SettingError
-from roadmask.files import write_text
-from roadmask.grid import Tile, TileGrid
-from roadmask.raster import environment
-from roadmask.tile_pairs import UNKNOWN, PairedTiles
+from roadmask.quality.columns import MEASURES, WAS_CUT, Shares, read_table, write_table
 
 log = logging.getLogger(__name__)
 
-BRIGHTEST = 255
-CELL = 16
 DECIMALS = 6
-COLUMNS = (
-    "tile",
-    "row",
-    "col",
-    "road_share",
-    "nodata_share",
-    "unknown_share",
-    "saturated_share",
-    "blank_share",
-    "verdict",
-    "scope",
-    "reason",
-)
+VERDICT = ("verdict", "scope", "reason")
+COLUMNS = (*MEASURES, *VERDICT)
 OUTSIDE_AREA = "outside area"
 
 
@@ -78,33 +59,6 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Shares:
-    """What a tile holds, each from 0 to 1, rounded as the table shows it.
-
-    Attributes
-    ----------
-    road_share
-        Pixels of any class but ``other``, of those with a picture and a known label.
-        0 where there are none such. With several classes so too: what has none of them is
-        what training needs few of.
-    nodata_share
-        Pixels without a picture, of all.
-    unknown_share
-        Pixels whose label is not known, of those with a picture. 0 where there are none.
-    saturated_share
-        Pixels at 0 or 255 in some band, of those with a picture.
-    blank_share
-        Pixels in cells of 16 x 16 whose picture is one flat colour, of those with a picture.
-    """
-
-    road_share: float
-    nodata_share: float
-    unknown_share: float
-    saturated_share: float
-    blank_share: float
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What to do with a tile.
 
@@ -122,53 +76,6 @@ class Verdict:
     verdict: str
     scope: str
     reason: str
-
-
-# What stands for a tile that was never cut, as it lies outside `area`.
-NOTHING = Shares(0.0, 1.0, 0.0, 0.0, 0.0)
-
-
-def measure(image: np.ndarray, valid: np.ndarray, label: np.ndarray) -> Shares:
-    """Count what a tile holds.
-
-    Parameters
-    ----------
-    image
-        uint8 ``(bands, height, width)``.
-    valid
-        bool ``(height, width)``: where there is a picture.
-    label
-        uint8 ``(height, width)``: index of the class, 255 not known.
-    """
-    pictured = int(np.count_nonzero(valid))
-    known = valid & (label != UNKNOWN)
-    saturated = ((image == 0) | (image == BRIGHTEST)).any(axis=0)
-    return Shares(
-        road_share=_share(known & (label > 0), int(np.count_nonzero(known))),
-        nodata_share=_share(~valid, valid.size),
-        unknown_share=_share(valid & ~known, pictured),
-        saturated_share=_share(saturated & valid, pictured),
-        blank_share=_share(_blank(image, valid), pictured),
-    )
-
-
-def _share(pixels: np.ndarray, whole: int) -> float:
-    return round(int(np.count_nonzero(pixels)) / whole, DECIMALS) if whole else 0.0
-
-
-def _blank(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Return the pixels with a picture in cells where that is one flat colour."""
-    height, width = valid.shape
-    rows, columns = np.arange(0, height, CELL), np.arange(0, width, CELL)
-
-    def per_cell(function: np.ufunc, values: np.ndarray) -> np.ndarray:
-        down = function.reduceat(values, rows, axis=1)
-        return np.asarray(function.reduceat(down, columns, axis=2))
-
-    low = per_cell(np.minimum, np.where(valid, image, BRIGHTEST))
-    high = per_cell(np.maximum, np.where(valid, image, 0))
-    flat = (high <= low).all(axis=0)
-    return np.asarray(np.repeat(np.repeat(flat, CELL, 0), CELL, 1)[:height, :width] & valid)
 
 
 def name_fraction(tile: str) -> float:
@@ -294,71 +201,41 @@ def read_review(path: Path) -> dict[str, str]:
     return review
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
+def select(
+    rows: Sequence[Mapping[str, str]], limits: Limits, review: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """Judge every tile of a scene, those outside `area` included.
 
-    tile: Tile
-    shares: Shares
-    verdict: Verdict
+    Parameters
+    ----------
+    rows
+        What was measured of each tile, as `roadmask.quality.columns.read_table` gives it.
+    limits
+        What tiles must keep to.
+    review
+        A person's verdict, by name of tile; it wins.
 
-    def cells(self) -> dict[str, Any]:
-        """Return the line by column."""
-        shares = {name: f"{value:.{DECIMALS}f}" for name, value in asdict(self.shares).items()}
-        place = {"tile": self.tile.name, "row": self.tile.row, "col": self.tile.column}
-        return {**place, **shares, **asdict(self.verdict)}
-
-
-def select(pairs: PairedTiles, limits: Limits, review: Mapping[str, str]) -> list[Row]:
-    """Judge every tile of a scene, those outside `area` included."""
-    images = pairs.images
-    cut = {tile.name: tile for tile in images.tiles}
-    rows = []
-    for tile in TileGrid(images.scene, images.grid, images.size, images.overlap):
-        if tile.name in cut:
-            pair = pairs.read(cut[tile.name])
-            shares = measure(pair.image, pair.valid, pair.label)
-            verdict = judge(tile.name, shares, limits, review)
-        else:
-            shares, verdict = NOTHING, Verdict("drop", "all", OUTSIDE_AREA)
-            if review.get(tile.name) == "keep":
-                log.warning("%s: selection.review keeps it, but it lies outside area", tile.name)
-        rows.append(Row(tile, shares, verdict))
-    return rows
-
-
-def write_table(path: Path, rows: Iterable[Row]) -> None:
-    """Write the table of a scene."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.cells() for row in rows)
-    write_text(path, text.getvalue())
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Read a table as text, by column.
-
-    Raises
-    ------
-    InputError
-        If it is none.
+    Returns
+    -------
+    list of dict
+        The same with the verdicts.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except OSError as error:
-        raise InputError(path, f"it can't be read ({error})", "Make stage selection") from error
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise InputError(path, "it is no table of stage selection", "Make stage selection again")
-    return rows
+    judged = []
+    for row in rows:
+        tile = row["tile"]
+        if row[WAS_CUT] == "1":
+            verdict = judge(tile, Shares.from_row(row), limits, review)
+        else:
+            verdict = Verdict("drop", "all", OUTSIDE_AREA)
+            if review.get(tile) == "keep":
+                log.warning("%s: selection.review keeps it, but it lies outside area", tile)
+        judged.append({name: row[name] for name in MEASURES} | asdict(verdict))
+    return judged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``selection``."""
-    parser.add_argument("--tiles", type=Path, required=True, help="manifest of the image tiles")
-    parser.add_argument("--masks", type=Path, required=True, help="manifest of the label tiles")
+    parser.add_argument("measures", type=Path, help="what was measured of each tile, CSV")
     parser.add_argument("--output", type=Path, required=True, help="the table, CSV")
     for leaf in fields(Limits):
         parser.add_argument(
@@ -377,10 +254,8 @@ def run(arguments: argparse.Namespace) -> None:
         # Labels of several classes often leave no ground as other: that is no fault.
         limits = replace(limits, max_road_share=1.0)
     review = read_review(arguments.review) if arguments.review else {}
-    pairs = PairedTiles.open(arguments.tiles, arguments.masks)
-    with environment():
-        rows = select(pairs, limits, review)
-    write_table(arguments.output, rows)
-    verdicts = Counter(f"{row.verdict.verdict} ({row.verdict.scope})" for row in rows)
+    rows = select(read_table(arguments.measures, (*MEASURES, WAS_CUT)), limits, review)
+    write_table(arguments.output, COLUMNS, rows)
+    verdicts = Counter(f"{row['verdict']} ({row['scope']})" for row in rows)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
-    log.info("%s: %d tiles: %s", pairs.images.scene, len(rows), counted)
+    log.info("%s: %d tiles: %s", arguments.measures.stem, len(rows), counted)

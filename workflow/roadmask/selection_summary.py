@@ -10,8 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from roadmask.files import write_json
-from roadmask.selection import OUTSIDE_AREA, read_review, read_table
+from roadmask.quality.columns import read_table
+from roadmask.quality.offsets import read_json
+from roadmask.quality.reference import BINS, MOST_WORST, SCORED_COLUMNS, distribution
+from roadmask.selection import OUTSIDE_AREA, read_review
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +43,8 @@ def summarize(tables: Mapping[str, list[dict[str, str]]]) -> dict[str, Any]:
         ``tiles``; ``verdicts``, of which there are ``keep``, ``drop`` and, for tiles that
         only training leaves out, ``drop in training``; ``reasons`` by verdict, where a tile
         with several counts for each of them; ``mostly_blank`` and ``mostly_saturated``
-        pictures; and the verdicts of each scene.
+        pictures; ``doubt``, how it is spread, and the most doubtful tiles; ``reference``, how
+        the labels agree with it (null without one); and the verdicts of each scene.
     """
     verdicts: Counter[str] = Counter()
     reasons: dict[str, Counter[str]] = {}
@@ -61,7 +67,31 @@ def summarize(tables: Mapping[str, list[dict[str, str]]]) -> dict[str, Any]:
             for verdict, counter in sorted(reasons.items())
         },
         **hints,
+        "doubt": doubts(row for rows in tables.values() for row in rows),
+        "reference": distribution(row for rows in tables.values() for row in rows),
         "scenes": scenes,
+    }
+
+
+def doubts(rows: Iterable[Mapping[str, str]]) -> dict[str, Any]:
+    """Count the tiles by their doubt.
+
+    Returns
+    -------
+    dict
+        ``histogram``, their number in equal classes from 0 to 1; ``most``, the most doubtful
+        with the reason.
+    """
+    found = [(float(row["doubt"]), row["tile"], row["doubt_reason"]) for row in rows]
+    counts, _ = np.histogram([number for number, _, _ in found], BINS, (0, 1))
+    most = sorted(found, key=lambda item: (-item[0], item[1]))[:MOST_WORST]
+    return {
+        "histogram": [int(count) for count in counts],
+        "most": [
+            {"tile": tile, "doubt": number, "reason": reason}
+            for number, tile, reason in most
+            if reason
+        ],
     }
 
 
@@ -92,6 +122,7 @@ def as_table(summary: Mapping[str, Any]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``selection-summary``."""
     parser.add_argument("tables", type=Path, nargs="+", help="tables of stage selection, CSV")
+    parser.add_argument("--offsets", type=Path, help="where the labels lie, JSON")
     parser.add_argument("--output", type=Path, required=True, help="the summary, JSON")
     parser.add_argument(
         "--selection.review", dest="review", type=Path, help="CSV tile,verdict by a person"
@@ -100,8 +131,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write and print the summary."""
-    tables = {path.stem: read_table(path) for path in arguments.tables}
+    tables = {path.stem: read_table(path, SCORED_COLUMNS) for path in arguments.tables}
     summary = summarize(tables)
+    if arguments.offsets:
+        summary["offsets"] = read_json(arguments.offsets)
     if arguments.review:
         review = read_review(arguments.review)
         missing = unknown_tiles(review, tables)

@@ -107,6 +107,23 @@ def label_inputs(wildcards):
     return inputs
 
 
+def measured_inputs(wildcards):
+    """Return what is known of a scene's label: picture, mask, and what the mask was made from."""
+    inputs = {
+        "scene": "<results>/scenes/{scene}.tif",
+        "mask": "<results>/masks/{scene}.tif",
+        "tiles": "<results>/tiles/{scene}.json",
+        "masks": "<results>/masks/tiles/{scene}.json",
+    }
+    if PLAN.labels_from_lines:
+        inputs["lines"] = "<results>/lines/{scene}.tif"
+        inputs["vectors"] = "<results>/lines/{scene}.gpkg"
+    pieces = rules.label_scene.output.get("pieces")
+    if pieces:
+        inputs["pieces"] = pieces
+    return inputs
+
+
 def label_raster_options(wildcards):
     """Return the ready mask of a scene as an argument."""
     source = PLAN.label_source(wildcards.scene)

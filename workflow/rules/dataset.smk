@@ -12,7 +12,16 @@ rule write_dataset:
         made=whole("{results}/dataset/dataset.json"),
         tiles=expand("<results>/tiles/{scene}.json", scene=PLAN.training),
         masks=expand("<results>/masks/tiles/{scene}.json", scene=PLAN.training),
-        selection=expand("<results>/selection/{scene}.csv", scene=PLAN.training),
+        selection=expand(
+            "<results>/selection/verdicts/{scene}.csv", scene=PLAN.training
+        ),
+        # Refuses sheets whose labels lie off their pictures before anything is trained on them. As a
+        # warning it must not be waited for, nor make the data set anew.
+        offsets=(
+            "<results>/selection/offsets.json"
+            if PLAN.settings.labels.on_shift == "error"
+            else []
+        ),
     output:
         dataset="<results>/dataset/dataset.json",
         split="<results>/dataset/split.gpkg",
@@ -41,6 +50,6 @@ rule write_dataset:
     shell:
         "python -m roadmask dataset {params.scenes:q} --tiles {params.results:q}/tiles/{{scene}}.json"
         " --masks {params.results:q}/masks/tiles/{{scene}}.json"
-        " --selection {params.results:q}/selection/{{scene}}.csv --output {output.dataset:q} {params.train:q}"
+        " --selection {params.results:q}/selection/verdicts/{{scene}}.csv --output {output.dataset:q} {params.train:q}"
         " {params.val:q} {params.test:q} {params.block:q} {params.seed:q} {params.classes:q}"
         " --threads {threads} --log {log:q}"

@@ -18,6 +18,7 @@ rule draw_lines:
         mem_mb=megabytes(1500),
     params:
         halo=options("lines.halo"),
+        shift=options("labels.shift"),
         street_lines=literal(PLAN.layer("street_lines").arguments),
         street_lines_state=PLAN.layer("street_lines").fingerprint,
         centerlines=literal(PLAN.layer("centerlines").arguments),
@@ -27,7 +28,7 @@ rule draw_lines:
         "Drawing the lines of {wildcards.scene}"
     shell:
         "python -m roadmask lines {input.scene:q} --output {output.raster:q}"
-        " --vectors {output.vectors:q} {params.halo:q} {params.street_lines:q}"
+        " --vectors {output.vectors:q} {params.halo:q} {params.shift:q} {params.street_lines:q}"
         " {params.centerlines:q} --log {log:q}"
 
 

@@ -2,17 +2,43 @@ rule selection:
     input:
         expand("<results>/selection/{scene}.csv", scene=PLAN.training),
         "<results>/selection/summary.json",
+        "<results>/selection/review.html",
     message:
         "All tiles are judged"
 
 
+rule measure_tiles:
+    input:
+        unpack(measured_inputs),
+    output:
+        table="<results>/selection/measures/{scene}.csv",
+        offset="<results>/selection/offsets/{scene}.json",
+    log:
+        "<logs>/selection/measures/{scene}.log",
+    benchmark:
+        "<benchmarks>/selection/measures/{scene}.tsv"
+    conda:
+        "../../envs/geo.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(1500),
+    params:
+        lines=given(lines="lines", vectors="vectors", pieces="pieces"),
+        code=PLAN.code("quality.command"),
+    message:
+        "Measuring the tiles of {wildcards.scene}"
+    shell:
+        "python -m roadmask measure {input.scene:q} --mask {input.mask:q} --tiles {input.tiles:q}"
+        " --masks {input.masks:q} {params.lines:q} --output {output.table:q}"
+        " --offset {output.offset:q} --log {log:q}"
+
+
 rule select_tiles:
     input:
-        tiles="<results>/tiles/{scene}.json",
-        masks="<results>/masks/tiles/{scene}.json",
+        measures="<results>/selection/measures/{scene}.csv",
         review=PLAN.files("selection.review"),
     output:
-        "<results>/selection/{scene}.csv",
+        "<results>/selection/verdicts/{scene}.csv",
     log:
         "<logs>/selection/{scene}.log",
     benchmark:
@@ -21,7 +47,7 @@ rule select_tiles:
         "../../envs/geo.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(1000),
+        mem_mb=megabytes(500),
     params:
         min_road_share=options("selection.min_road_share"),
         max_road_share=options("selection.max_road_share"),
@@ -35,15 +61,79 @@ rule select_tiles:
     message:
         "Judging the tiles of {wildcards.scene}"
     shell:
-        "python -m roadmask selection --tiles {input.tiles:q} --masks {input.masks:q}"
-        " --output {output:q} {params.min_road_share:q} {params.max_road_share:q}"
-        " {params.empty_share:q} {params.max_nodata_share:q} {params.max_unknown_share:q}"
-        " {params.classes:q} {params.review:q} --log {log:q}"
+        "python -m roadmask selection {input.measures:q} --output {output:q}"
+        " {params.min_road_share:q} {params.max_road_share:q} {params.empty_share:q}"
+        " {params.max_nodata_share:q} {params.max_unknown_share:q} {params.classes:q}"
+        " {params.review:q} --log {log:q}"
+
+
+# Apart from the verdicts, which the data set is made from: an answer to score against bears on
+# no training.
+rule score_tiles:
+    input:
+        verdicts="<results>/selection/verdicts/{scene}.csv",
+        mask="<results>/masks/{scene}.tif",
+        tiles="<results>/tiles/{scene}.json",
+        reference=PLAN.label_answer.files,
+        area=PLAN.layer("area").files if PLAN.label_answer.files else [],
+    output:
+        "<results>/selection/{scene}.csv",
+    log:
+        "<logs>/selection/scores/{scene}.log",
+    benchmark:
+        "<benchmarks>/selection/scores/{scene}.tsv"
+    conda:
+        "../../envs/geo.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(800),
+    params:
+        classes=options("classes"),
+        reference=literal(PLAN.label_answer.arguments),
+        reference_state=PLAN.label_answer.fingerprint,
+        area=literal(PLAN.layer("area").arguments),
+        area_state=PLAN.layer("area").fingerprint,
+        code=PLAN.code("quality.reference"),
+    message:
+        "Scoring the tiles of {wildcards.scene}"
+    shell:
+        "python -m roadmask score {input.verdicts:q} --mask {input.mask:q}"
+        " --manifest {input.tiles:q} --output {output:q} {params.classes:q}"
+        " {params.reference:q} {params.area:q} --log {log:q}"
+
+
+rule check_offsets:
+    input:
+        expand("<results>/selection/offsets/{scene}.json", scene=PLAN.training),
+    output:
+        "<results>/selection/offsets.json",
+    log:
+        "<logs>/selection/offsets.log",
+    benchmark:
+        "<benchmarks>/selection/offsets.tsv"
+    conda:
+        "../../envs/geo.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(300),
+    params:
+        results=literal(PLAN.settings.results),
+        scenes=of_scenes(PLAN.training),
+        max_shift=options("labels.max_shift"),
+        on_shift=options("labels.on_shift"),
+        code=PLAN.code("quality.offsets"),
+    message:
+        "Looking at where the labels of all scenes lie"
+    shell:
+        "python -m roadmask offsets {params.scenes:q}"
+        " {params.results:q}/selection/offsets/{{scene}}.json --output {output:q}"
+        " {params.max_shift:q} {params.on_shift:q} --log {log:q}"
 
 
 rule summarize_selection:
     input:
         tables=expand("<results>/selection/{scene}.csv", scene=PLAN.training),
+        offsets="<results>/selection/offsets.json",
         review=PLAN.files("selection.review"),
     output:
         "<results>/selection/summary.json",
@@ -66,5 +156,39 @@ rule summarize_selection:
         "Counting the tiles of all scenes"
     shell:
         "python -m roadmask selection-summary {params.scenes:q}"
-        " {params.results:q}/selection/{{scene}}.csv --output {output:q}"
-        " {params.review:q} --log {log:q}"
+        " {params.results:q}/selection/{{scene}}.csv"
+        " --offsets {input.offsets:q} --output {output:q} {params.review:q} --log {log:q}"
+
+
+rule write_review:
+    input:
+        tables=expand("<results>/selection/{scene}.csv", scene=PLAN.training),
+        tiles=expand("<results>/tiles/{scene}.json", scene=PLAN.training),
+        masks=expand("<results>/masks/tiles/{scene}.json", scene=PLAN.training),
+        review=PLAN.files("selection.review"),
+    output:
+        "<results>/selection/review.html",
+    log:
+        "<logs>/selection/review.log",
+    benchmark:
+        "<benchmarks>/selection/review.tsv"
+    conda:
+        "../../envs/geo.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(800),
+    params:
+        results=literal(PLAN.settings.results),
+        scenes=of_scenes(PLAN.training),
+        review_tiles=options("selection.review_tiles"),
+        review=options("selection.review"),
+        review_state=PLAN.state("selection.review"),
+        code=PLAN.code("review"),
+    message:
+        "Showing the doubtful tiles"
+    shell:
+        "python -m roadmask review {params.scenes:q}"
+        " {params.results:q}/selection/{{scene}}.csv"
+        " --tiles {params.results:q}/tiles/{{scene}}.json"
+        " --masks {params.results:q}/masks/tiles/{{scene}}.json --output {output:q}"
+        " {params.review_tiles:q} {params.review:q} --log {log:q}"

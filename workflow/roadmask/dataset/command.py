@@ -38,7 +38,8 @@ from roadmask.distance import Distance, parse_distance
 from roadmask.errors import InputError, SettingError
 from roadmask.files import sha256, write_json, write_text
 from roadmask.grid import Tile, TileGrid
-from roadmask.selection import read_table
+from roadmask.quality.columns import read_table
+from roadmask.selection import VERDICT
 from roadmask.style import class_colours
 from roadmask.tile_pairs import UNKNOWN, PairedTiles
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+TABLE = ("tile", *VERDICT)
 SHARD_BYTES = 64 * 2**20
 SHARD_NAME = re.compile(r"(train|val|test)-\d{5}-of-\d{5}\.tfrecord")
 # Of the tiles that selection keeps; above it the block is small for the tiles.
@@ -113,7 +115,7 @@ def read_scenes(
                 raise InputError(path, f"no --{name} is given for this scene")
         pairs = PairedTiles.open(path, masks_of[path.stem])
         images = pairs.images
-        rows = {row["tile"]: row for row in read_table(tables_of[path.stem])}
+        rows = {row["tile"]: row for row in read_table(tables_of[path.stem], TABLE)}
         expected = {
             tile.name for tile in TileGrid(images.scene, images.grid, images.size, images.overlap)
         }

@@ -24,6 +24,7 @@ from roadmask.masks.polygons import burn_polygons, polygon_labels
 from roadmask.masks.raster import raster_labels
 from roadmask.masks.regions import RegionLabels, label_regions
 from roadmask.raster import environment, read_window, write_cog
+from roadmask.shift import Shift, parse_shift
 from roadmask.style import (
     OTHER,
     UNKNOWN,
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels.raster.tolerance", dest="tolerance", type=int, default=0)
     parser.add_argument("--labels.ends", dest="ends", choices=("flat", "round"), default="flat")
     parser.add_argument("--labels.polygons.field", dest="polygons_field")
+    parser.add_argument("--labels.shift", dest="shift", help='such as "3 ft,-2 ft"')
     for key in ("labels.polygons", "labels.islands", "area"):
         add_source_arguments(parser, key)
 
@@ -76,9 +78,10 @@ def run(arguments: argparse.Namespace) -> None:
     with environment():
         with rasterio.open(arguments.scene) as dataset:
             grid = Grid.from_dataset(dataset)
-        labels, counts = _label(arguments, grid, classes)
+        shift = parse_shift(arguments.shift)
+        labels, counts = _label(arguments, grid, classes, shift)
         labels = labels.copy()
-        islands = _polygons(arguments, "labels.islands", grid)
+        islands = _polygons(arguments, "labels.islands", grid, shift)
         if islands is not None:
             burn_polygons(labels, islands, grid, OTHER)
         area = _polygons(arguments, "area", grid)
@@ -121,9 +124,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _label(
-    arguments: argparse.Namespace, grid: Grid, classes: ClassTable
+    arguments: argparse.Namespace, grid: Grid, classes: ClassTable, shift: Shift | None
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Return the labels on the scene's grid, and what there is to count."""
+    """Return the labels on the scene's grid, and what there is to count.
+
+    The lines that `regions` and `buffer` take were moved when they were read.
+    """
     if arguments.method == "regions":
         result = _from_regions(arguments, grid)
         return result.labels, result.counts
@@ -142,16 +148,18 @@ def _label(
                 "labels.polygons.path", "labels.method: polygons needs it", "Name the polygon layer"
             )
         field = arguments.polygons_field
+        ground = grid if shift is None else shift.origin(grid)
         layer = read_layer(
             source,
-            grid,
+            ground,
             grid.crs,
             key="labels.polygons",
             kind="polygons",
             columns=() if field is None else (field,),
             columns_key="labels.polygons.field",
         )
-        return polygon_labels(layer.frame, grid, classes, field), {"polygons": len(layer.frame)}
+        frame = layer.frame if shift is None else shift.move(layer.frame, grid)
+        return polygon_labels(frame, grid, classes, field), {"polygons": len(frame)}
     raster = raster_labels(
         _required(arguments.raster, "labels.raster", arguments.method),
         grid,
@@ -160,7 +168,8 @@ def _label(
         resample=arguments.resample,
         tolerance=arguments.tolerance,
     )
-    return raster.labels, raster.counts
+    labels = raster.labels if shift is None else shift.move_raster(raster.labels, grid)
+    return labels, raster.counts
 
 
 def _from_regions(arguments: argparse.Namespace, grid: Grid) -> RegionLabels:
@@ -200,13 +209,17 @@ def _required(path: Source | None, option: str, method: str) -> Source:
     return path
 
 
-def _polygons(arguments: argparse.Namespace, key: str, grid: Grid) -> np.ndarray | None:
+def _polygons(
+    arguments: argparse.Namespace, key: str, grid: Grid, shift: Shift | None = None
+) -> np.ndarray | None:
     """Return the polygons of a layer on the scene, None where no layer is given."""
     source = source_from(arguments, key)
     if source is None:
         return None
-    layer = read_layer(source, grid, grid.crs, key=key, kind="polygons", must_reach=False)
-    return np.asarray(layer.frame.geometry.to_numpy())
+    ground = grid if shift is None else shift.origin(grid)
+    layer = read_layer(source, ground, grid.crs, key=key, kind="polygons", must_reach=False)
+    frame = layer.frame if shift is None else shift.move(layer.frame, grid)
+    return np.asarray(frame.geometry.to_numpy())
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -222,6 +235,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         settings["labels.threshold"] = arguments.threshold
         settings["labels.raster.resample"] = arguments.resample
         settings["labels.raster.tolerance"] = arguments.tolerance
+    if arguments.shift is not None:
+        settings["labels.shift"] = arguments.shift
     return settings
 
 

@@ -40,6 +40,7 @@ from roadmask.report.pictures import (
     read_reduced,
     shrunk,
 )
+from roadmask.report.quality import label_quality
 from roadmask.report.reading import Scene, Sources
 from roadmask.style import UNKNOWN
 from roadmask.style import legend as class_legend
@@ -219,6 +220,7 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         history=sources.history,
         best_epoch=best_epoch(sources),
         selection=sources.selection,
+        quality=label_quality(sources.selection),
         dataset=sources.dataset,
         split_names=SPLITS,
         map=block_map(sources),
@@ -366,6 +368,8 @@ def _remarks_on_selection(selection: Mapping[str, Any]) -> Iterator[str]:
     ):
         if selection[key]:
             yield f"{count(selection[key])} tiles {words}: see selection/"
+    for scene in selection.get("offsets", {}).get("too_far", ()):
+        yield f"{scene}: its labels lie off its picture, see “Quality of the labels”"
     for tile in selection.get("review", {}).get("without_a_tile", ()):
         yield f"selection.review names {tile}, which no scene has"
 

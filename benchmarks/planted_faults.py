@@ -1,0 +1,304 @@
+"""How many bad labels the doubt finds: demo cities with faults planted in their maps.
+
+For each seed a demo city is built, and its map is spoiled in several ways: stretches of curb
+gone, all lines gone around a place, centerlines gone or drawn through a block, the lines
+shifted in a part of the sheet, outlines of islands gone; and, for labels from polygons, parts
+of the roadbeds gone, added or shifted. Each spoiled map is labelled and measured as the
+workflow does it. A tile is bad where its label's IoU with the city's truth is under 0.9. It
+prints how many of the bad tiles lie in the tenth of the tiles that is doubted most.
+
+    python benchmarks/planted_faults.py FOLDER --seeds 21,22,23
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from shapely import LineString, Point, Polygon
+from shapely.ops import substring
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+
+from roadmask.__main__ import main as roadmask
+from roadmask.demo import layout
+
+GROUND = (
+    layout.WEST,
+    layout.SOUTH,
+    layout.WEST + layout.WIDTH,
+    layout.SOUTH + layout.HEIGHT,
+)
+# Not built, under ground or on water: no fault of theirs would show.
+UNREAL = ("4", "5", "6", "7", "12", "14")
+
+
+@dataclass
+class Map:
+    """A city's layers, which faults are planted in.
+
+    Attributes
+    ----------
+    edges, axes
+        Street lines and centerlines.
+    roads
+        The roadbeds, for labels from polygons.
+    rng
+        Where and how large.
+    """
+
+    edges: gpd.GeoDataFrame
+    axes: gpd.GeoDataFrame
+    roads: gpd.GeoDataFrame
+    rng: np.random.Generator
+
+    def choose(self, frame: gpd.GeoDataFrame, usable: np.ndarray) -> int:
+        """Choose a feature on the sheets."""
+        centre = shapely.get_coordinates(shapely.centroid(frame.geometry.to_numpy()))
+        west, south, east, north = GROUND
+        inside = (centre > (west, south)).all(axis=1) & (centre < (east, north)).all(axis=1)
+        return int(self.rng.choice(np.flatnonzero(inside & usable)))
+
+    def real_axes(self) -> np.ndarray:
+        """Tell which centerlines the labels are made from."""
+        return np.asarray((self.axes["STATUS"] == "2") & ~self.axes["RW_TYPE"].isin(UNREAL))
+
+    def place(self, margin: float) -> np.ndarray:
+        """Choose a place on the sheets."""
+        west, south, east, north = GROUND
+        low, high = (west + margin, south + margin), (east - margin, north - margin)
+        return np.asarray(self.rng.uniform(low, high))
+
+
+def curb_gone(city: Map) -> None:
+    """Take 30 to 200 ft out of a street line."""
+    at = city.choose(city.edges, city.edges.geometry.length.to_numpy() > 60)
+    row = city.edges.iloc[[at]]
+    line = row.geometry.iloc[0]
+    gap = min(city.rng.uniform(30, 200), line.length)
+    start = city.rng.uniform(0, line.length - gap)
+    ends = [substring(line, 0, start), substring(line, start + gap, line.length)]
+    parts = [part for part in ends if part.geom_type == "LineString" and part.length > 0.5]
+    rest = city.edges.drop(city.edges.index[at])
+    pieces = pd.concat([row] * len(parts)).set_geometry(parts) if parts else row.iloc[:0]
+    city.edges = pd.concat([rest, pieces], ignore_index=True)
+
+
+def lines_gone(city: Map) -> None:
+    """Take all street lines out of a disc of 50 to 100 ft."""
+    at = city.choose(city.edges, city.edges.geometry.length.to_numpy() > 60)
+    line = city.edges.geometry.iloc[at]
+    hole = line.interpolate(line.length * city.rng.random()).buffer(city.rng.uniform(50, 100))
+    left = city.edges.set_geometry(city.edges.geometry.difference(hole))
+    left = left[~left.geometry.is_empty].explode(ignore_index=True)
+    city.edges = left[left.geom_type == "LineString"].reset_index(drop=True)
+
+
+def axis_gone(city: Map) -> None:
+    """Take a centerline away."""
+    long = city.axes.geometry.length.to_numpy() > 60
+    at = city.choose(city.axes, city.real_axes() & long)
+    city.axes = city.axes.drop(city.axes.index[at]).reset_index(drop=True)
+
+
+def axis_astray(city: Map) -> None:
+    """Draw a centerline of 60 to 200 ft from a street into any direction."""
+    at = city.choose(city.axes, city.real_axes())
+    row = city.axes.iloc[[at]]
+    line = row.geometry.iloc[0]
+    start = line.interpolate(line.length * city.rng.random())
+    angle, reach = city.rng.uniform(0, 2 * math.pi), city.rng.uniform(60, 200)
+    end = (start.x + reach * math.cos(angle), start.y + reach * math.sin(angle))
+    stray = row.set_geometry([LineString([(start.x, start.y), end])])
+    city.axes = pd.concat([city.axes, stray], ignore_index=True)
+
+
+def map_shifted(city: Map) -> None:
+    """Move everything within 120 to 220 ft of a place by 5 to 12 ft."""
+    centre, radius = city.place(200), city.rng.uniform(120, 220)
+    angle, far = city.rng.uniform(0, 2 * math.pi), city.rng.uniform(5, 12)
+
+    def moved(xy: np.ndarray) -> np.ndarray:
+        away = np.hypot(*(xy - centre).T)
+        share = np.clip((1.3 * radius - away) / (0.3 * radius), 0, 1)[:, None]
+        return xy + share * far * np.array([math.cos(angle), math.sin(angle)])
+
+    for name in ("edges", "axes", "roads"):
+        frame = getattr(city, name)
+        dense = shapely.segmentize(frame.geometry.to_numpy(), 10)
+        setattr(city, name, frame.set_geometry(shapely.transform(dense, moved)))
+
+
+def island_gone(city: Map) -> None:
+    """Take the outline of an island or a median away."""
+    lines = city.edges.geometry
+    rings = [Polygon(line) if line.is_closed and line.length < 1500 else None for line in lines]
+    small = np.array([ring is not None and ring.area < 20_000 for ring in rings])
+    if small.any():
+        at = city.choose(city.edges, small)
+        city.edges = city.edges.drop(city.edges.index[at]).reset_index(drop=True)
+
+
+def roadbed_gone(city: Map) -> None:
+    """Take a street's roadbed away between two crossings."""
+    at = city.choose(city.axes, city.real_axes() & (city.axes.geometry.length.to_numpy() > 60))
+    strip = city.axes.geometry.iloc[at].buffer(60, cap_style="flat")
+    city.roads = city.roads.set_geometry(city.roads.geometry.difference(strip))
+
+
+def ground_added(city: Map) -> None:
+    """Make a place of 40 to 110 ft road."""
+    spot = Point(city.place(50)).buffer(city.rng.uniform(40, 110), cap_style="square")
+    added = city.roads.iloc[[0]].set_geometry([spot])
+    city.roads = pd.concat([city.roads, added], ignore_index=True)
+
+
+Fault = Callable[[Map], None]
+# What is planted together in one map, and how its labels are made. Few enough that bad tiles
+# stay a minority, as they are in real sheets.
+PLANS: dict[str, tuple[str, tuple[Fault, ...]]] = {
+    "curbs": ("regions", (lines_gone, axis_gone, *[curb_gone] * 6)),
+    "centerlines": ("regions", (axis_astray, axis_gone, island_gone, *[curb_gone] * 4)),
+    "shifted": ("regions", (map_shifted, *[curb_gone] * 3)),
+    "roadbeds": ("polygons", (roadbed_gone, ground_added, ground_added)),
+    "shifted roadbeds": ("polygons", (map_shifted, roadbed_gone)),
+}
+
+
+def call(*arguments: object) -> None:
+    """Run a stage."""
+    if roadmask([str(argument) for argument in arguments]) != 0:
+        raise SystemExit(f"failed: {' '.join(map(str, arguments))}")
+
+
+def build(folder: Path, seed: int, broken: float) -> None:
+    """Make a city's sheets and tiles, once."""
+    log = ("--log", folder / "log.txt")
+    if (folder / "built").exists():
+        return
+    city = ("--demo.seed", seed, "--demo.broken_lines", broken)
+    call("demo", "--output", folder / "demo", *city, *log)
+    for scene in layout.SCENES:
+        tif, manifest = folder / "scenes" / f"{scene}.tif", folder / "tiles" / f"{scene}.json"
+        source = folder / "demo" / "imagery" / f"{scene}.jp2"
+        call("scenes", source, "--output", tif, "--imagery.georeference=required", *log)
+        sizes = ("--tiles.size=256", "--tiles.overlap=0", "--imagery.bands=1,2,3")
+        call("tiles", tif, "--output", manifest, *sizes, *log)
+    (folder / "built").touch()
+
+
+def spoil(folder: Path, out: Path, plan: str, seed: int) -> str:
+    """Write a spoiled map, and return the method that labels are made from it by."""
+    method, faults = PLANS[plan]
+    edges = gpd.read_file(folder / "demo" / "street_lines.shp")
+    edges = edges.set_geometry(shapely.force_2d(edges.geometry.to_numpy()))
+    axes = gpd.read_file(folder / "demo" / "centerlines.shp")
+    roads = gpd.read_file(folder / "demo" / "truth.gpkg", layer="roads")
+    rng = np.random.default_rng([seed, list(PLANS).index(plan)])
+    flat = [frame.explode(ignore_index=True) for frame in (edges, axes, roads)]
+    city = Map(*flat, rng)
+    for fault in faults:
+        fault(city)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("edges", "axes", "roads"):
+        getattr(city, name).to_file(out / f"{name}.gpkg", layer=name)
+    return method
+
+
+def measure(folder: Path, out: Path, method: str) -> pd.DataFrame:
+    """Label a spoiled map and measure its tiles."""
+    log = ("--log", out / "log.txt")
+    tables = []
+    for scene in layout.SCENES:
+        tif, manifest = folder / "scenes" / f"{scene}.tif", folder / "tiles" / f"{scene}.json"
+        lines = ("--lines", out / f"{scene}_lines.tif", "--vectors", out / f"{scene}.gpkg")
+        mask, cut = out / f"{scene}.tif", out / "masks" / f"{scene}.json"
+        given = ["--labels.max_road_width=150 ft"]
+        if method == "regions":
+            call(
+                *("lines", tif, "--output", lines[1], "--vectors", lines[3]),
+                *("--lines.halo=200 ft", "--street_lines.path", out / "edges.gpkg"),
+                *("--street_lines.where", layout.STREET_LINES.where),
+                *("--centerlines.path", out / "axes.gpkg"),
+                *("--centerlines.where", layout.CENTERLINES.where),
+                *("--centerlines.width_field", layout.CENTERLINES.width_field, *log),
+            )
+            given += lines
+        else:
+            given += ["--labels.polygons.path", out / "roads.gpkg"]
+        kinds = (f"--labels.method={method}", '--classes={"road": 1}')
+        call("masks", tif, "--output", mask, *kinds, *given, *log)
+        call("cut", mask, "--manifest", manifest, "--output", cut, *log)
+        pieces = out / f"{scene}_pieces.gpkg"
+        evidence = [*(lines if method == "regions" else ())]
+        evidence += ["--pieces", pieces] if pieces.exists() else []
+        results = [out / f"{scene}_{name}" for name in ("measures.csv", "offset.json")]
+        call(
+            *("measure", tif, "--mask", mask, "--tiles", manifest, "--masks", cut, *evidence),
+            *("--output", results[0], "--offset", results[1], *log),
+        )
+        limits = [f"--selection.{name}={value}" for name, value in LIMITS.items()]
+        call("selection", results[0], "--output", out / f"{scene}_verdicts.csv", *limits, *log)
+        call(
+            *("score", out / f"{scene}_verdicts.csv", "--mask", mask, "--manifest", manifest),
+            *("--output", out / f"{scene}.csv", '--classes={"road": 1}'),
+            *("--reference.path", folder / "demo" / "truth.gpkg", "--reference.layer=roads", *log),
+        )
+        tables.append(pd.read_csv(out / f"{scene}.csv"))
+    return pd.concat(tables, ignore_index=True)
+
+
+LIMITS = {
+    "min_road_share": 0.01,
+    "max_road_share": 0.95,
+    "empty_share": 0.1,
+    "max_nodata_share": 0.5,
+    "max_unknown_share": 0.2,
+}
+
+
+def found(table: pd.DataFrame) -> tuple[int, int, int]:
+    """Return the bad tiles in the doubted tenth, all bad tiles, and the tiles of that tenth."""
+    count = math.ceil(0.1 * len(table))
+    ordered = table.sort_values(["doubt", "tile"], ascending=[False, True])
+    bad = ordered["reference_iou"] < 0.9
+    return int(bad.iloc[:count].sum()), int(bad.sum()), count
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", default="21,22,23")
+    parser.add_argument("--broken", type=float, default=0.1)
+    parser.add_argument("--plans", default=",".join(PLANS))
+    arguments = parser.parse_args()
+    total = np.zeros(3, int)
+    print(f"{'city':>6}  {'planted':18} {'bad':>4} {'in the doubted tenth':>21}")
+    for seed in map(int, arguments.seeds.split(",")):
+        folder = arguments.folder / f"city_{seed}_{arguments.broken:g}"
+        build(folder, seed, arguments.broken)
+        for plan in arguments.plans.split(","):
+            out = folder / plan.replace(" ", "_")
+            table = out / "tiles.csv"
+            if not table.exists():
+                measure(folder, out, spoil(folder, out, plan, seed)).to_csv(table, index=False)
+            caught, bad, count = found(pd.read_csv(table))
+            total += caught, bad, min(bad, count)
+            print(f"{seed:>6}  {plan:18} {bad:>4} {caught:>21}", flush=True)
+    print(
+        f"{total[0]} of {total[1]} bad tiles ({total[0] / max(total[1], 1):.1%}); "
+        f"{total[2]} is the most that these tenths can hold"
+    )
+
+
+if __name__ == "__main__":
+    main()

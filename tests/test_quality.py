@@ -1,0 +1,619 @@
+"""What is measured of each tile's label: on drawn grounds whose answer is known."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.crs import CRS
+from shapely import LineString, box
+from tile_makers import make_scene
+
+from roadmask.__main__ import main
+from roadmask.grid import Grid, Tile
+from roadmask.lines import write_vectors
+from roadmask.quality import alongside, offset
+from roadmask.quality.alongside import LabelWindow
+from roadmask.quality.appearance import cell_pixels, cell_values, road_likeness
+from roadmask.quality.columns import MEASURES, Evidence, PieceSums, Shares, read_table
+from roadmask.quality.doubt import SIGNS, doubt, readings
+from roadmask.quality.edges import length, outline_edges, picture_edges
+from roadmask.quality.offset import REACH, Correlation, correlate, estimate, peak
+from roadmask.quality.pieces import Pieces
+from roadmask.quality.reference import distribution, tile_iou
+from roadmask.quality.shares import sharpness
+from roadmask.raster import write_cog
+
+SEEN = np.ones((256, 256), bool)
+FINE = Shares(0.3, 0.0, 0.0, 0.0, 0.0)
+UTM = CRS.from_epsg(32618)
+
+
+def ground(height: int, width: int, seed: int = 1) -> np.ndarray:
+    """A picture of noise, on which streets can be painted."""
+    return np.random.default_rng(seed).normal(120, 12, (height, width)).clip(0, 255)
+
+
+def streets(height: int, width: int, step: int = 150, half: int = 20) -> np.ndarray:
+    """Road of a grid of streets, two of them at a slant, so that offsets show everywhere."""
+    rows, columns = np.mgrid[:height, :width]
+    road = (abs(rows % step - step // 2) < half) | (abs(columns % step - step // 2) < half)
+    slant = abs((rows + columns) % (3 * step) - step) < half
+    return road | slant
+
+
+class TestEdges:
+    def test_an_edge_has_its_direction_without_a_sign(self):
+        picture = np.zeros((40, 40, 1), np.uint8)
+        picture[:, 15:25] = 200  # a bright strip has two edges of one direction
+        field = picture_edges(picture, np.ones((40, 40), bool))
+        for column in (15, 25):
+            assert field[0, 20, column] > 0.5
+            assert abs(field[1, 20, column]) < 1e-3
+
+    def test_edges_across_each_other_are_opposite(self):
+        picture = np.zeros((40, 40, 1), np.uint8)
+        picture[20:] = 200
+        assert picture_edges(picture, np.ones((40, 40), bool))[0, 20, 20] < -0.5
+
+    def test_light_and_contrast_change_nothing(self):
+        picture = ground(64, 64)[..., None]
+        picture[:, 30:] += 60
+        seen = np.ones((64, 64), bool)
+        one = picture_edges((picture / 2).astype(np.float32), seen)
+        two = picture_edges((picture / 4 + 90).astype(np.float32), seen)
+        np.testing.assert_allclose(one, two, atol=5e-3)
+
+    def test_the_end_of_the_picture_is_no_edge(self):
+        picture = np.full((40, 40, 3), 150, np.uint8)
+        valid = np.ones((40, 40), bool)
+        valid[:, 20:] = False
+        picture[~valid] = 0
+        assert not picture_edges(picture, valid).any()
+
+    def test_what_is_not_known_has_no_outline(self):
+        label = np.zeros((40, 40), np.uint8)
+        label[:, 20:] = 255
+        assert not outline_edges(label).any()
+        label[:, 20:] = 1
+        assert length(outline_edges(label))[20, 20] > 0.1
+
+
+def paired(label: np.ndarray, shift: tuple[int, int], seed: int = 1) -> list[Correlation]:
+    """Correlate a label with a picture that lies `shift` (right, down) pixels beside it."""
+    height, width = label.shape
+    moved = np.roll(label, (shift[1], shift[0]), axis=(0, 1))
+    picture = ground(height, width, seed) - 40.0 * moved
+    picture = picture.clip(0, 255).astype(np.uint8)[..., None]
+    there = picture_edges(picture, np.ones(label.shape, bool))
+    here = outline_edges(label.astype(np.uint8))
+    return [
+        correlate(
+            there[:, y - REACH : y + 128 + REACH, x - REACH : x + 128 + REACH],
+            here[:, y : y + 128, x : x + 128],
+        )
+        for y in range(REACH, height - 128 - REACH, 128)
+        for x in range(REACH, width - 128 - REACH, 128)
+    ]
+
+
+class TestOffset:
+    @pytest.mark.parametrize("shift", [(0, 0), (15, -9), (-12, 15), (3, 1), (-15, -15)])
+    def test_planted_offsets_are_found(self, shift):
+        found = estimate(paired(streets(512, 512), shift))
+        assert found.is_clear
+        assert (found.right, -found.up) == pytest.approx(shift, abs=0.3)
+        assert found.sigma < 0.3
+        assert found.size == pytest.approx(math.hypot(*shift), abs=0.5)
+
+    def test_noise_alone_has_no_clear_offset(self):
+        label = streets(512, 512).astype(np.uint8)
+        picture = ground(512, 512, 5).astype(np.uint8)[..., None]
+        there = picture_edges(picture, np.ones((512, 512), bool))
+        here = outline_edges(label)
+        blocks = [
+            correlate(
+                there[:, y - 32 : y + 160, x - 32 : x + 160], here[:, y : y + 128, x : x + 128]
+            )
+            for y in range(32, 352, 128)
+            for x in range(32, 352, 128)
+        ]
+        found = estimate(blocks)
+        assert not found.is_clear or found.sigma > 3
+
+    def test_nothing_to_go_by_gives_nothing(self):
+        empty = Correlation(np.zeros((offset.LAGS, offset.LAGS), np.float32), 0.0)
+        assert estimate([empty] * 20) is None
+
+    def test_blocks_that_disagree_make_it_uncertain(self):
+        half = paired(streets(512, 512), (10, 0))[:4] + paired(streets(512, 512), (-10, 0))[:4]
+        assert estimate(half).sigma_right > 5
+
+    def test_the_same_every_time(self):
+        blocks = paired(streets(512, 512), (4, 4))
+        assert estimate(blocks) == estimate(blocks)
+
+    @given(st.floats(-8, 8), st.floats(-8, 8))
+    @settings(max_examples=30, deadline=None)
+    def test_a_peak_between_pixels(self, right, up):
+        rows, columns = np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1]
+        scores = -((columns - right) ** 2) - (rows + up) ** 2
+        assert peak(scores) == pytest.approx((right, up), abs=1e-6)
+
+
+class TestAppearance:
+    def test_a_wrong_label_is_seen_through(self):
+        rng = np.random.default_rng(3)
+        truth = streets(200, 200, 60, 8)
+        cells = rng.normal(0, 4, (200, 200, 5)) + np.array([120, 125, 115, 6, 9])
+        cells[truth] -= np.array([50, 50, 45, 2, 3])
+        label = truth.astype(np.uint8)
+        label[20:60, 20:60] = 1  # a leak
+        label[120:150, 100:180] = 0  # a lost street
+        likeness = road_likeness(cells.astype(np.float32), label)
+        assert likeness[truth].mean() > 0.9
+        assert likeness[~truth].mean() < 0.1
+        assert likeness[20:60, 20:60][~truth[20:60, 20:60]].mean() < 0.15
+        assert likeness[120:150, 100:180][truth[120:150, 100:180]].mean() > 0.85
+
+    def test_nothing_to_learn_from(self):
+        cells = np.zeros((60, 60, 5), np.float32)
+        assert road_likeness(cells, np.zeros((60, 60), np.uint8)) is None
+        assert road_likeness(cells, np.full((60, 60), 255, np.uint8)) is None
+
+    def test_cells_are_means(self):
+        picture = np.random.default_rng(0).integers(0, 255, (12, 8, 3), dtype=np.uint8)
+        cells = cell_values(picture, 4)
+        assert cells.shape == (3, 2, 5)
+        np.testing.assert_allclose(cells[1, 1, :3], picture[4:8, 4:8].mean((0, 1)), rtol=1e-5)
+        bright = picture.mean(axis=2)[4:8, 4:8]
+        assert cells[1, 1, 3] == pytest.approx(bright.std(), rel=1e-3)
+
+    def test_cells_have_a_size_on_the_ground_and_an_end(self):
+        assert cell_pixels(5000, 5000, 0.1524) == 6
+        assert cell_pixels(500, 500, 1.0) == 1
+        assert cell_pixels(40_000, 40_000, 0.1524) == 20
+
+
+class TestAlongside:
+    road = np.zeros((100, 200), np.uint8)
+    road[40:60] = 1
+
+    def test_places_are_evenly_spaced_and_look_across(self):
+        places = alongside.place([LineString([(0, 50), (200, 50)])], 10)
+        assert places.xy[:, 0] == pytest.approx([5 + 10 * k for k in range(20)])
+        np.testing.assert_allclose(np.abs(places.normal), [[0, 1]] * 20, atol=1e-9)
+        assert places.to_end[0] == 5
+        assert places.to_end.max() == 95
+
+    def test_a_street_lines_sides(self):
+        window = LabelWindow(self.road, 0, 0)
+        lines = [LineString([(0, y), (200, y)]) for y in (10, 40, 50)]
+        found = [alongside.sides(window, alongside.place([line], 10), 4)[0] for line in lines]
+        assert [list(counts) for counts in found] == [[20, 0, 0], [0, 20, 0], [0, 0, 20]]
+
+    def test_sides_that_are_not_known_count_for_nothing(self):
+        label = self.road.copy()
+        label[:40] = 255
+        places = alongside.place([LineString([(0, 40), (200, 40)])], 10)
+        counts, unknown = alongside.sides(LabelWindow(label, 0, 0), places, 4)
+        assert (counts.sum(), unknown) == (0, 20)
+
+    def test_the_width_is_that_of_the_road(self):
+        places = alongside.place([LineString([(0, 50), (200, 50)])], 10)
+        found = alongside.widths(LabelWindow(self.road, 0, 0), places, 30)
+        np.testing.assert_allclose(found, 20, atol=1)
+
+    def test_width_without_end_without_road_and_without_knowledge(self):
+        label = self.road.copy()
+        label[:, :50] = 1
+        label[:, 100:150] = 0
+        label[30:40, 150:] = 255
+        places = alongside.place([LineString([(0, 50), (200, 50)])], 10)
+        found = alongside.widths(LabelWindow(label, 0, 0), places, 30)
+        assert np.isinf(found[:4]).all()
+        assert found[5:10] == pytest.approx(np.full(5, 20), abs=1)
+        assert (found[10:15] == 0).all()
+        assert np.isnan(found[15:]).all()
+
+    def test_a_jump_is_found_where_it_is(self):
+        label = self.road.copy()
+        label[20:40, 80:120] = 1  # a leak to one side
+        places = alongside.place([LineString([(0, 50), (200, 50)])], 10)
+        measured = alongside.widths(LabelWindow(label, 0, 0), places, 45)
+        between = np.ones(len(places), bool)
+        steady = alongside.steadiness(places, measured, 1, between, 45)
+        assert steady.own[0] == pytest.approx(20, abs=1)
+        assert set(np.flatnonzero(steady.jump)) == {8, 9, 10, 11}
+
+    def test_where_all_belongs_to_crossings_nothing_is_told(self):
+        places = alongside.place([LineString([(0, 50), (200, 50)])], 10)
+        nowhere = np.zeros(len(places), bool)
+        steady = alongside.steadiness(places, np.full(len(places), 20.0), 1, nowhere, 45)
+        assert np.isnan(steady.own).all()
+        assert not steady.jump.any()
+
+    def test_levels_that_cross_are_left_alone(self):
+        lines = [LineString([(0, 50), (200, 50)]), LineString([(100, 0), (100, 100)])]
+        away = alongside.away_from_crossings(alongside.place(lines[:1], 10), lines, 25)
+        assert np.flatnonzero(~away).tolist() == [8, 9, 10, 11]
+        met = [LineString([(0, 50), (100, 50)]), LineString([(100, 0), (100, 50)])]
+        assert alongside.away_from_crossings(alongside.place(met, 10), met, 25).all()
+
+
+class TestSharpness:
+    picture = np.stack([ground(128, 128, band) for band in range(3)])
+
+    def blurred(self, sigma: float) -> np.ndarray:
+        from scipy.ndimage import gaussian_filter
+
+        return np.stack([gaussian_filter(band, sigma) for band in self.picture])
+
+    def test_blur_lowers_it_and_light_does_not(self):
+        seen = np.ones((128, 128), bool)
+        sharp = sharpness(self.blurred(1), seen)
+        assert sharpness(self.blurred(1) * 0.4 + 60, seen) == pytest.approx(sharp, abs=1e-3)
+        assert sharpness(self.blurred(2), seen) < sharp - 0.3
+
+    def test_a_flat_picture_has_none(self):
+        flat = np.full((3, 64, 64), 90, np.uint8)
+        assert math.isnan(sharpness(flat, np.ones((64, 64), bool)))
+        assert math.isnan(sharpness(self.picture, np.zeros((128, 128), bool)))
+
+    def test_the_edge_of_nodata_is_not_sharp(self):
+        seen = np.ones((128, 128), bool)
+        seen[:, 64:] = False
+        picture = np.where(seen, self.blurred(2), 0)
+        whole = sharpness(self.blurred(2), np.ones((128, 128), bool))
+        assert sharpness(picture, seen) == pytest.approx(whole, abs=0.15)
+
+
+class TestDoubt:
+    def test_nothing_said_little_doubt(self):
+        found = doubt(FINE, Evidence(), PieceSums())
+        assert found.number < 0.01
+        assert found.reason == ""
+
+    @given(st.sampled_from(sorted(SIGNS)), st.floats(0, 50), st.floats(0, 50))
+    def test_more_evidence_never_means_less_doubt(self, name, one, two):
+        low, high = sorted((one, two))
+        assert 0 <= SIGNS[name].doubt(low) <= SIGNS[name].doubt(high) <= SIGNS[name].weight
+
+    @given(st.dictionaries(st.sampled_from(sorted(Evidence.__annotations__)), st.floats(-2, 90)))
+    def test_it_is_a_number_from_0_to_1_whatever_is_missing(self, values):
+        found = doubt(FINE, Evidence(**values), PieceSums())
+        assert 0 <= found.number < 1
+
+    def test_every_sign_has_its_value_and_can_be_the_reason(self):
+        assert set(readings(FINE, Evidence(), PieceSums())) == set(SIGNS)
+        found = doubt(FINE, Evidence(offset_share=3.0, open_share=0.1), PieceSums())
+        assert found.reason == SIGNS["offset"].words
+        assert found.number > 0.5
+
+    def test_what_can_not_be_seen_is_not_doubted(self):
+        nothing = Shares(0.0, 1.0, 0.0, 0.0, 0.0)
+        assert doubt(nothing, Evidence(offset_share=9.0), PieceSums()).number == 0
+
+
+class TestPieces:
+    grid = Grid(64, 64, Affine(1, 0, 500000, 0, -1, 4500064), UTM)
+    tile = Tile("t", 0, 0, 0, 0, 32)
+
+    def write(self, path: Path, throats: list[dict]) -> Path:
+        def square(left, top, right, bottom):
+            return box(500000 + left, 4500064 - bottom, 500000 + right, 4500064 - top)
+
+        table = gpd.GeoDataFrame(
+            {
+                "piece": [1, 2, 3],
+                "verdict": ["road", "other", "unknown"],
+                "rule": ["street", "no_centerline", "doubtful_mouth"],
+                "kind": ["street", "region", "room"],
+                "width_m": [8.0, np.nan, np.nan],
+                "given_width_m": [10.0, np.nan, np.nan],
+                "seen_share": [0.75, np.nan, np.nan],
+            },
+            geometry=[square(0, 0, 64, 8), square(0, 8, 64, 56), square(0, 56, 64, 64)],
+            crs=UTM.to_wkt(),
+        )
+        pyogrio.write_dataframe(table, path, layer="pieces", driver="GPKG")
+        frame = gpd.GeoDataFrame(
+            {
+                "kind": [throat["kind"] for throat in throats],
+                "width_m": np.array([throat["width_m"] for throat in throats], float),
+            },
+            geometry=[throat["line"] for throat in throats],
+            crs=UTM.to_wkt(),
+        )
+        pyogrio.write_dataframe(
+            frame, path, layer="throats", driver="GPKG", geometry_type="LineString"
+        )
+        return path
+
+    def test_sums_of_a_tile(self, tmp_path):
+        line = LineString([(500042, 4500040), (500042, 4500050)])
+        inside = LineString([(500010, 4500040), (500016, 4500040)])
+        throats = [
+            {"kind": "gap", "width_m": 10.0, "line": line},
+            {"kind": "cut", "width_m": 6.0, "line": inside},
+        ]
+        pieces = Pieces.read(self.write(tmp_path / "p.gpkg", throats), self.grid)
+        sums = pieces.sums(self.grid, self.tile)
+        assert sums.pieces == 2
+        assert (sums.road_pieces_share, sums.other_pieces_share) == (0.25, 0.75)
+        assert sums.width_agreement == pytest.approx(0.8)
+        assert sums.seen_share == 0.75
+        assert (sums.throat_m, sums.cut_width_m) == (0, 6)
+        below = pieces.sums(self.grid, Tile("b", 1, 0, 0, 32, 32))
+        assert below.unknown_pieces_share == 0.25
+        assert below.doubtful_share > 1
+
+    def test_the_nearest_throat_in_metres_on_the_ground(self, tmp_path):
+        line = LineString([(500042, 4500040), (500042, 4500050)])
+        throats = [{"kind": "gap", "width_m": 10.0, "line": line}]
+        sums = Pieces.read(self.write(tmp_path / "p.gpkg", throats), self.grid).sums(
+            self.grid, self.tile
+        )
+        assert sums.throat_m == pytest.approx(10, rel=1e-3)
+        assert sums.cut_width_m == 0
+
+    def test_without_throats(self, tmp_path):
+        sums = Pieces.read(self.write(tmp_path / "p.gpkg", []), self.grid).sums(
+            self.grid, self.tile
+        )
+        assert math.isnan(sums.throat_m)
+
+
+class TestReference:
+    def test_not_known_on_true_road_is_a_miss(self):
+        label = np.array([1, 1, 255, 0, 255], np.uint8)
+        truth = np.array([True, False, True, False, False])
+        assert tile_iou(label, truth, 1) == pytest.approx(1 / 3)
+
+    def test_nothing_to_find_and_nothing_found_has_no_score(self):
+        assert math.isnan(tile_iou(np.zeros(4, np.uint8), np.zeros(4, bool), 1))
+
+    def test_distribution(self):
+        rows = [
+            {"tile": f"t{k:02d}", "doubt": str(k / 20), "reference_iou": iou}
+            for k, iou in enumerate(["0.99"] * 17 + ["", "0.4", "1.000000"])
+        ]
+        found = distribution(rows)
+        assert found["tiles"] == 19
+        assert sum(found["histogram"]) == 19
+        assert (found["histogram"][8], found["histogram"][19]) == (1, 18)
+        assert (found["bad"], found["bad_among_doubtful"]) == (1, 1)
+        assert found["worst"][0] == {"tile": "t18", "iou": 0.4, "doubt": 0.9}
+        assert distribution([{"tile": "a", "doubt": "0", "reference_iou": ""}]) is None
+
+
+# --- the command ---------------------------------------------------------------------------
+
+
+class Drawn:
+    """A city of streets on 384 x 384 pixels of half a metre, its lines, label and picture."""
+
+    size = 384
+    metres = 0.5
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.grid = Grid(self.size, self.size, Affine(0.5, 0, 500000, 0, -0.5, 4500000), UTM)
+        self.road = streets(self.size, self.size, 128, 16)
+        self.picture = np.stack([ground(self.size, self.size, band) for band in range(3)])
+        self.picture -= 45.0 * self.road
+
+    def made(self, label: np.ndarray):
+        picture = self.picture.clip(0, 255).astype(np.uint8)
+        return make_scene(self.root, "s", self.grid, size=128, image=picture, label=label)
+
+    def write_lines(self) -> tuple[Path, Path]:
+        contour = [
+            LineString(shapely.get_coordinates(part.exterior))
+            for part in shapely.get_parts(self.polygons())
+        ]
+        rings = [
+            LineString(ring)
+            for part in shapely.get_parts(self.polygons())
+            for ring in part.interiors
+        ]
+        axes = []
+        for k in range(3):
+            at = 128 * k + 64
+            axes += [[(0, at), (self.size, at)], [(at, 0), (at, self.size)]]
+        on_map = lambda line: shapely.transform(  # noqa: E731
+            LineString(line), lambda xy: xy * [0.5, -0.5] + [500000, 4500000]
+        )
+        vectors, raster = self.root / "lines" / "s.gpkg", self.root / "lines" / "s.tif"
+        edges = gpd.GeoDataFrame(geometry=contour + rings, crs=UTM.to_wkt())
+        edges["source_fid"] = range(len(edges))
+        centers = gpd.GeoDataFrame(
+            {"source_fid": range(len(axes)), "width_m": 16.0},
+            geometry=[on_map(axis) for axis in axes],
+            crs=UTM.to_wkt(),
+        )
+        write_vectors(vectors, {"street_lines": edges, "centerlines": centers})
+        from roadmask.burn import burn_lines
+
+        bands = np.stack([burn_lines(frame.geometry, self.grid) for frame in (edges, centers)])
+        write_cog(raster, self.grid, bands)
+        return raster, vectors
+
+    def polygons(self):
+        from rasterio.features import shapes
+
+        return shapely.union_all(
+            [
+                shapely.geometry.shape(shape)
+                for shape, value in shapes(
+                    self.road.astype(np.uint8), transform=self.grid.transform
+                )
+                if value == 1
+            ]
+        )
+
+
+def measure(scene, folder: Path, lines=()) -> dict[str, dict[str, str]]:
+    table = folder / "measures.csv"
+    given_lines = ("--lines", str(lines[0]), "--vectors", str(lines[1])) if lines else ()
+    code = main(
+        [
+            *("measure", str(scene.scene), "--mask", str(scene.mask)),
+            *("--tiles", str(scene.tiles), "--masks", str(scene.masks), *given_lines),
+            *("--output", str(table), "--offset", str(folder / "offset.json")),
+        ]
+    )
+    assert code == 0
+    return {row["tile"]: row for row in read_table(table, MEASURES)}
+
+
+class TestCommand:
+    def test_a_leak_and_a_lost_street_are_doubted_most(self, tmp_path):
+        city = Drawn(tmp_path)
+        label = city.road.astype(np.uint8)
+        label[130:250, 130:250] = 1  # all of the middle tile's blocks
+        rows = measure(city.made(label), tmp_path / "out", city.write_lines())
+        ordered = sorted(rows, key=lambda name: -float(rows[name]["doubt"]))
+        assert ordered[0] == "s_r001_c001"
+        assert rows[ordered[0]]["doubt_reason"]
+        assert float(rows["s_r001_c001"]["unlike_road_share"]) > 0.2
+        assert float(rows["s_r001_c001"]["inner_line_share"]) > 0.1
+
+    def test_a_right_label_is_not_doubted(self, tmp_path):
+        city = Drawn(tmp_path)
+        rows = measure(city.made(city.road.astype(np.uint8)), tmp_path / "out", city.write_lines())
+        assert max(float(row["doubt"]) for row in rows.values()) < 0.35
+        assert min(float(row["closed_outline_share"]) for row in rows.values()) > 0.95
+        found = json.loads((tmp_path / "out" / "offset.json").read_text())
+        assert found["metres"] < 0.2
+
+    def test_without_lines_there_is_less_to_say_but_no_less_order(self, tmp_path):
+        city = Drawn(tmp_path)
+        label = city.road.astype(np.uint8)
+        label[256:, 256:] = np.roll(label, (9, 9), (0, 1))[256:, 256:]
+        rows = measure(city.made(label), tmp_path / "out")
+        assert all(row["inner_line_share"] == "" for row in rows.values())
+        assert max(rows, key=lambda name: float(rows[name]["doubt"])) == "s_r002_c002"
+
+    def test_the_offset_is_what_labels_shift_needs(self, tmp_path):
+        city = Drawn(tmp_path)
+        label = np.roll(city.road, (-8, 6), (0, 1)).astype(np.uint8)  # 6 right, 8 up
+        measure(city.made(label), tmp_path / "out")
+        found = json.loads((tmp_path / "out" / "offset.json").read_text())
+        right, up = (float(part.removesuffix(" m")) for part in found["shift"])
+        assert (right, up) == (pytest.approx(-3, abs=0.3), pytest.approx(-4, abs=0.3))
+        assert found["metres"] == pytest.approx(5, abs=0.3)
+
+    def test_same_bytes_again(self, tmp_path):
+        city = Drawn(tmp_path)
+        scene, lines = city.made(city.road.astype(np.uint8)), city.write_lines()
+        for name in ("a", "b"):
+            measure(scene, tmp_path / name, lines)
+        for file in ("measures.csv", "offset.json"):
+            assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+    def test_a_mask_of_another_size_is_refused(self, tmp_path, capsys):
+        city = Drawn(tmp_path)
+        scene = city.made(city.road.astype(np.uint8))
+        write_cog(scene.mask, city.grid.window(0, 0, 100, 100), np.zeros((100, 100), np.uint8))
+        code = main(
+            [
+                *("measure", str(scene.scene), "--mask", str(scene.mask)),
+                *("--tiles", str(scene.tiles), "--masks", str(scene.masks)),
+                *("--output", str(tmp_path / "m.csv"), "--offset", str(tmp_path / "o.json")),
+            ]
+        )
+        assert code == 1
+        assert "100 x 100 pixels, where the tiles were cut from" in capsys.readouterr().err
+
+    def test_scores_against_a_reference(self, tmp_path):
+        from test_selection import LIMITS_GIVEN
+
+        city = Drawn(tmp_path)
+        label = city.road.astype(np.uint8)
+        label[:128, :128] = 0
+        scene = city.made(label)
+        measure(scene, tmp_path / "out")
+        frame = gpd.GeoDataFrame(geometry=[city.polygons()], crs=UTM.to_wkt())
+        frame.to_file(tmp_path / "truth.gpkg", layer="roads")
+        verdicts, table = tmp_path / "verdicts.csv", tmp_path / "s.csv"
+        measures = str(tmp_path / "out" / "measures.csv")
+        assert main(["selection", measures, "--output", str(verdicts), *LIMITS_GIVEN]) == 0
+        assert (
+            main(
+                [
+                    *("score", str(verdicts), "--mask", str(scene.mask)),
+                    *("--manifest", str(scene.tiles), "--output", str(table)),
+                    *("--classes", '{"road": 1}'),
+                    *("--reference.path", str(tmp_path / "truth.gpkg")),
+                ]
+            )
+            == 0
+        )
+        with table.open(newline="") as file:
+            scores = {row["tile"]: row["reference_iou"] for row in csv.DictReader(file)}
+        assert float(scores["s_r000_c000"]) == 0
+        assert all(float(iou) == 1 for tile, iou in scores.items() if tile != "s_r000_c000")
+
+
+def checked(tmp_path, limit: str, on_shift: str = "warn") -> tuple[int, Path]:
+    """Look at a sheet whose labels lie 2 m off."""
+    record = {
+        "pixel_metres": 0.15,
+        "pixels": {},
+        "metres": 2.0,
+        "sigma_metres": 0.1,
+        "shift": ["6.6 ft", "0 ft"],
+    }
+    (tmp_path / "s.json").write_text(json.dumps(record))
+    nothing = record | dict.fromkeys(("metres", "sigma_metres", "shift"))
+    (tmp_path / "t.json").write_text(json.dumps(nothing))
+    output = tmp_path / "offsets.json"
+    code = main(
+        [
+            *("offsets", str(tmp_path / "s.json"), str(tmp_path / "t.json")),
+            *("--output", str(output), f"--labels.max_shift={limit}"),
+            f"--labels.on_shift={on_shift}",
+        ]
+    )
+    return code, output
+
+
+class TestOffsetsOfAllSheets:
+    def test_a_sheet_too_far_off_is_warned_of(self, tmp_path, capsys):
+        code, output = checked(tmp_path, "3 ft")
+        assert code == 0
+        assert json.loads(output.read_text())["too_far"] == ["s"]
+        printed = capsys.readouterr().err
+        assert 's by 2.00 ± 0.10 m (shift: ["6.6 ft", "0 ft"])' in printed
+        assert "Set labels.shift" in printed
+
+    def test_or_is_an_error(self, tmp_path, capsys):
+        code, output = checked(tmp_path, "3 ft", "error")
+        assert code == 1
+        assert not output.exists()
+        assert "error: labels.max_shift: labels lie off their pictures" in capsys.readouterr().err
+
+    def test_within_the_limit_nothing_is_said(self, tmp_path, capsys):
+        code, output = checked(tmp_path, "7 ft", "error")
+        assert code == 0
+        assert json.loads(output.read_text())["too_far"] == []
+        assert "lie off" not in capsys.readouterr().err
+
+    def test_an_offset_that_may_be_within_is_none(self, tmp_path):
+        _, output = checked(tmp_path, "1.85 m")
+        assert json.loads(output.read_text())["too_far"] == []
+
+    def test_pixels_are_pixels_of_the_sheet(self, tmp_path):
+        assert json.loads(checked(tmp_path, "10 px")[1].read_text())["too_far"] == ["s"]
+        assert json.loads(checked(tmp_path, "14 px")[1].read_text())["too_far"] == []

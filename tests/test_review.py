@@ -1,0 +1,174 @@
+"""The page for reviewing: what it holds, and how a real browser lets a person use it."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import browser
+from hypothesis import given, settings
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from test_selection import select
+from tile_makers import grid_at, make_scene, striped
+
+from roadmask.__main__ import main
+from roadmask.review.pictures import MOST_SIDE, as_jpeg, label_paths, outline
+from roadmask.selection import read_review
+
+
+@pytest.fixture
+def reviewed(tmp_path):
+    """A scene of 12 tiles with its table and its page; one verdict was given before."""
+    label = striped(128, 96)
+    label[40:60, 40:60] = 255
+    scene = make_scene(tmp_path, "s", grid_at(987000, 200000, 96, 128), label=label)
+    table = tmp_path / "selection" / "s.csv"
+    assert select(scene, table) == 0
+    review = tmp_path / "earlier.csv"
+    review.write_text("tile,verdict\ns_r003_c002,keep\nelsewhere_r000_c000,drop\n")
+    page = tmp_path / "selection" / "review.html"
+    assert write_page(scene, table, page, f"--selection.review={review}") == 0
+    return page
+
+
+def write_page(scene, table: Path, page: Path, *more: str, most: int = 10) -> int:
+    return main(
+        [
+            *("review", str(table), "--tiles", str(scene.tiles), "--masks", str(scene.masks)),
+            *("--output", str(page), f"--selection.review_tiles={most}", *more),
+        ]
+    )
+
+
+def data_of(page: Path) -> dict:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text())
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_most_doubtful_come_first_and_no_more_than_asked(reviewed):
+    data = data_of(reviewed)
+    with (reviewed.parent / "s.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = sorted(rows, key=lambda row: (-float(row["doubt"]), row["tile"]))[:10]
+    assert [tile["tile"] for tile in data["tiles"]] == [row["tile"] for row in expected]
+    assert data["earlier"] == {"s_r003_c002": "keep", "elsewhere_r000_c000": "drop"}
+
+
+def test_it_needs_nothing_from_outside(reviewed):
+    text = reviewed.read_text()
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    assert "default-src 'none'" in text
+
+
+def test_tiles_without_picture_or_label_are_not_shown(tmp_path):
+    label = np.zeros((64, 40), np.uint8)
+    label[:32, :32] = 255
+    scene = make_scene(
+        tmp_path, "s", grid_at(987000, 200000, 40, 64), label=label, outside=["s_r001_c001"]
+    )
+    table = tmp_path / "selection" / "s.csv"
+    select(scene, table)
+    page = tmp_path / "review.html"
+    assert write_page(scene, table, page) == 0
+    assert {tile["tile"] for tile in data_of(page)["tiles"]} == {"s_r000_c001", "s_r001_c000"}
+
+
+def test_text_from_data_can_not_end_the_script(tmp_path):
+    from roadmask.review.command import render
+
+    text = render([{"tile": "</script><b>"}], {}, 1)
+    assert "</script><b>" not in text
+    assert '"\\u003c/script>\\u003cb>"' in text
+
+
+class TestPictures:
+    def test_large_tiles_are_reduced(self):
+        picture = np.random.default_rng(1).integers(0, 255, (3, 1200, 1200), dtype=np.uint8)
+        uri = as_jpeg(picture)
+        with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as shown:
+            assert shown.size == (MOST_SIDE, MOST_SIDE)
+        assert len(uri) < 500_000
+
+    def test_two_bands_are_shown_as_grey(self):
+        uri = as_jpeg(np.full((2, 8, 8), 90, np.uint8))
+        with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as shown:
+            assert shown.getpixel((4, 4)) == (90, 90, 90)
+
+    def test_a_square_has_its_outline(self):
+        inside = np.zeros((20, 20), bool)
+        inside[5:10, 4:12] = True
+        corners = {tuple(map(float, xy.split())) for xy in re.split("[ML]", outline(inside)) if xy}
+        assert corners == {(4.5, 5.5), (11.5, 5.5), (11.5, 9.5), (4.5, 9.5)}
+
+    def test_the_tiles_own_edge_is_no_outline(self):
+        assert outline(np.ones((16, 16), bool)) == ""
+        half = np.zeros((16, 16), bool)
+        half[:, :8] = True
+        places = [tuple(map(float, xy.split())) for xy in re.split("[ML]", outline(half)) if xy]
+        assert {x for x, _ in places} == {7.5}
+
+    def test_what_is_not_known_is_drawn_apart(self):
+        label = np.zeros((20, 20), np.uint8)
+        label[2:6, 2:6] = 1
+        label[10:14, 2:6] = 2
+        label[10:14, 12:16] = 255
+        paths = label_paths(label)
+        assert paths["road"].count("M") == 2
+        assert paths["unknown"].count("M") == 1
+
+    @given(arrays(bool, (12, 12)))
+    @settings(max_examples=50, deadline=None)
+    def test_outlines_stay_on_the_pixels(self, inside):
+        for place in filter(None, re.split("[ML]", outline(inside))):
+            x, y = (int(float(part) - 0.5) for part in place.split())
+            # A hole is outlined by the pixels around it.
+            assert inside[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].any()
+
+
+class TestInTheBrowser:
+    def test_from_a_key_to_the_csv_that_selection_reads(self, reviewed, tmp_path):
+        tiles = [tile["tile"] for tile in data_of(reviewed)["tiles"]]
+        with browser(tmp_path) as page:
+            page.open(reviewed)
+            shown = "document.getElementById('name').textContent"
+            assert page.value(shown).startswith(tiles[0])
+            page.wait("document.getElementById('picture').naturalWidth === 32")
+            assert page.value("document.getElementById('road').getAttribute('d')").startswith("M")
+            page.press("d")  # and on to the next
+            assert page.value(shown).startswith(tiles[1])
+            page.press("ArrowRight")
+            page.press("k")
+            page.press("ArrowLeft")
+            page.press("ArrowLeft")
+            assert page.value(shown).startswith(tiles[1])
+            page.press("k")
+            page.press("ArrowLeft")
+            page.press("u")  # not so sure after all
+            page.press("o")
+            assert page.value("getComputedStyle(document.getElementById('drawing')).display") == (
+                "none"
+            )
+            assert "not saved yet" in page.value("document.getElementById('state').textContent")
+            page.click("#save")
+            saved = page.downloaded("review.csv")
+            assert "not saved" not in page.value("document.getElementById('state').textContent")
+            assert page.errors == []
+        earlier = {"s_r003_c002": "keep", "elsewhere_r000_c000": "drop"}
+        assert read_review(saved) == {tiles[0]: "drop", tiles[2]: "keep"} | earlier
+
+    def test_earlier_verdicts_are_shown(self, reviewed, tmp_path):
+        tiles = [tile["tile"] for tile in data_of(reviewed)["tiles"]]
+        with browser(tmp_path) as page:
+            page.open(reviewed)
+            marks = page.value(
+                "[...document.querySelectorAll('#list li')].map((li) => li.lastChild.textContent)"
+            )
+        assert marks == ["keep" if tile == "s_r003_c002" else "" for tile in tiles]

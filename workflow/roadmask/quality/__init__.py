@@ -1,0 +1,1 @@
+"""What is known of the quality of each tile's label."""

@@ -1,0 +1,205 @@
+"""Measure what is known of the quality of each tile's label, and where the label lies."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.io import DatasetReader
+
+from roadmask.distance import METRES_PER_UNIT
+from roadmask.errors import InputError
+from roadmask.files import write_json
+from roadmask.grid import Grid, TileGrid
+from roadmask.lines import CENTERLINES, STREET_LINES, read_vectors
+from roadmask.quality.columns import (
+    MEASURES,
+    SHARPNESS,
+    WAS_CUT,
+    Evidence,
+    PieceSums,
+    write_table,
+)
+from roadmask.quality.doubt import doubt
+from roadmask.quality.evidence import (
+    Blocks,
+    MapLines,
+    Sheet,
+    correlate_blocks,
+    in_pixels,
+    learn_likeness,
+    read_streets,
+    street_width,
+    weigh,
+)
+from roadmask.quality.offset import Offset, estimate
+from roadmask.quality.pieces import Pieces
+from roadmask.quality.shares import NOTHING, measure, sharpness
+from roadmask.raster import environment
+from roadmask.tile_pairs import PairedTiles
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``measure``."""
+    parser.add_argument("scene", type=Path, help="the scene as GeoTIFF")
+    parser.add_argument("--mask", type=Path, required=True, help="its label")
+    parser.add_argument("--tiles", type=Path, required=True, help="manifest of the image tiles")
+    parser.add_argument("--masks", type=Path, required=True, help="manifest of the label tiles")
+    parser.add_argument("--lines", type=Path, help="the scene's lines as raster")
+    parser.add_argument("--vectors", type=Path, help="the scene's lines as GeoPackage")
+    parser.add_argument("--pieces", type=Path, help="what the label was decided by, GeoPackage")
+    parser.add_argument("--output", type=Path, required=True, help="the table, CSV")
+    parser.add_argument("--offset", type=Path, required=True, help="where the label lies, JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure one scene."""
+    pairs = PairedTiles.open(arguments.tiles, arguments.masks)
+    with environment(), ExitStack() as stack:
+        sheet = Sheet(
+            pairs.images,
+            stack.enter_context(_open(arguments.scene)),
+            stack.enter_context(_open(arguments.mask)),
+            _map_lines(arguments, pairs.images.grid, stack),
+        )
+        _check_grids(sheet, arguments)
+        blocks = correlate_blocks(sheet)
+        pieces = None if arguments.pieces is None else Pieces.read(arguments.pieces, sheet.grid)
+        rows = list(_rows(sheet, pairs, blocks, pieces))
+        offset = estimate(blocks.all)
+    write_table(arguments.output, (*MEASURES, WAS_CUT), rows)
+    write_json(arguments.offset, offset_record(offset, sheet.grid))
+    log.info("%s: %s", pairs.images.scene, offset_text(offset, sheet.grid))
+
+
+def _open(path: Path) -> DatasetReader:
+    try:
+        return rasterio.open(path)
+    except rasterio.errors.RasterioIOError as error:
+        raise InputError(path, f"it can't be read ({error})", "Make its stage again") from error
+
+
+def _check_grids(sheet: Sheet, arguments: argparse.Namespace) -> None:
+    for path, dataset in ((arguments.scene, sheet.scene), (arguments.mask, sheet.mask)):
+        if (dataset.height, dataset.width) != sheet.grid.shape:
+            raise InputError(
+                path,
+                f"{dataset.width} x {dataset.height} pixels, where the tiles were cut from "
+                f"{sheet.grid.width} x {sheet.grid.height}",
+                "Make the stages tiles and masks again",
+            )
+
+
+def _map_lines(arguments: argparse.Namespace, grid: Grid, stack: ExitStack) -> MapLines | None:
+    if arguments.vectors is None or arguments.lines is None:
+        return None
+    centerlines = read_vectors(arguments.vectors, CENTERLINES)
+    street_lines = read_vectors(arguments.vectors, STREET_LINES)
+    return MapLines(
+        in_pixels(street_lines.geometry.to_numpy(), grid),
+        in_pixels(centerlines.geometry.to_numpy(), grid),
+        centerlines["width_m"].to_numpy(float) / grid.ground_sample_distance,
+        stack.enter_context(_open(arguments.lines)),
+    )
+
+
+def _rows(
+    sheet: Sheet,
+    pairs: PairedTiles,
+    blocks: Blocks,
+    pieces: Pieces | None,
+) -> Iterator[Mapping[str, object]]:
+    """Measure every tile, those outside `area` included."""
+    images = pairs.images
+    likeness, streets, widest = learn_likeness(sheet), read_streets(sheet), street_width(sheet)
+    cut = {tile.name: tile for tile in images.tiles}
+    for tile in TileGrid(images.scene, images.grid, images.size, images.overlap):
+        shares, evidence, sums, sharp = NOTHING, Evidence(), PieceSums(), math.nan
+        if tile.name in cut:
+            pair = pairs.read(cut[tile.name])
+            shares = measure(pair.image, pair.valid, pair.label)
+            sharp = sharpness(pair.image, pair.valid)
+            evidence = weigh(sheet, tile, blocks, likeness, streets, widest)
+            sums = PieceSums() if pieces is None else pieces.sums(sheet.grid, tile)
+        found = doubt(shares, evidence, sums)
+        yield {
+            "tile": tile.name,
+            "row": tile.row,
+            "col": tile.column,
+            **asdict(shares),
+            SHARPNESS: sharp,
+            **asdict(evidence),
+            **asdict(sums),
+            "doubt": found.number,
+            "doubt_reason": found.reason,
+            WAS_CUT: int(tile.name in cut),
+        }
+
+
+# --- the sheet's offset --------------------------------------------------------------------
+
+
+def offset_record(offset: Offset | None, grid: Grid) -> dict[str, Any]:
+    """Return what is written of a sheet's offset.
+
+    Parameters
+    ----------
+    offset
+        Where the picture lies, seen from the label; None where nothing can be told.
+    grid
+        The sheet's pixels.
+
+    Returns
+    -------
+    dict
+        ``pixels``: the offset as found; ``metres`` and ``sigma_metres``: its size and
+        standard error on the ground; ``shift``: the `labels.shift` that would bring the label
+        there; ``pixel_metres``. Nulls where no offset stands out.
+    """
+    pixel = {"pixel_metres": round(grid.ground_sample_distance, 6)}
+    if offset is None or not offset.is_clear:
+        found = {"pixels": None if offset is None else offset.as_dict()}
+        return pixel | found | dict.fromkeys(("metres", "sigma_metres", "shift"))
+    across, down = grid.pixel_metres
+    ground = offset.right * across, offset.up * down
+    return pixel | {
+        "pixels": offset.as_dict(),
+        "metres": round(float(np.hypot(*ground)), 3),
+        "sigma_metres": round(
+            float(np.hypot(offset.sigma_right * across, offset.sigma_up * down)), 3
+        ),
+        "shift": [_distance_text(part, grid) for part in ground],
+    }
+
+
+def _distance_text(metres: float, grid: Grid) -> str:
+    """Write a distance in feet where the sheet's CRS counts in feet, else metres or pixels."""
+    if grid.crs is None:
+        unit, value = "px", round(metres, 1)
+    elif "foot" in str(grid.crs.linear_units).lower():
+        unit, value = "ft", round(metres / METRES_PER_UNIT["ft"], 1)
+    else:
+        unit, value = "m", round(metres, 2)
+    return f"{value + 0.0:g} {unit}"  # no minus before a zero
+
+
+def offset_text(offset: Offset | None, grid: Grid) -> str:
+    """Say in words where the label lies."""
+    record = offset_record(offset, grid)
+    if record["shift"] is None:
+        return "no offset between label and picture stands out"
+    right, up = record["shift"]
+    return (
+        f"the picture lies {right} to the right of the label and {up} above it, give or take "
+        f"{record['sigma_metres']} m"
+    )

@@ -1,0 +1,129 @@
+"""One number for the doubt about a tile's label, and what speaks against it most.
+
+Each kind of evidence alone would make a label doubtful to some degree; the doubt is that at
+least one of them is right (a noisy "or"). How much each kind is worth was fitted on demo
+cities with planted faults (`benchmarks/planted_faults.py`), so that the number is near the
+share of such tiles whose label is bad: an IoU with the truth under 0.9.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from roadmask.quality.columns import Evidence, PieceSums, Shares
+
+# Below it nothing is said to speak against a label.
+WORTH_SAYING = 0.05
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One kind of evidence.
+
+    Attributes
+    ----------
+    words
+        What it says of a tile.
+    weight
+        The doubt that it alone can raise.
+    half
+        The value at which it raises half of that.
+    """
+
+    words: str
+    weight: float
+    half: float
+
+    def doubt(self, value: float) -> float:
+        """Return the doubt that a value raises; none where it could not be measured."""
+        if math.isnan(value) or value <= 0:
+            return 0.0
+        ratio = (value / self.half) ** 2
+        return self.weight * ratio / (1 + ratio)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How doubtful a label is.
+
+    Attributes
+    ----------
+    number
+        From 0 to 1.
+    reason
+        What speaks against it most; nothing where little does.
+    """
+
+    number: float
+    reason: str
+
+
+# Doubt that stays where nothing speaks against a label.
+LEAST = 0.003
+# Outlines that are right lie on edges of the picture, and part what looks like road from what
+# does not, at least as well as this.
+GOOD_AGREEMENT, GOOD_CONTRAST = 0.3, 0.45
+SIGNS = {
+    "offset": Sign("its outlines lie beside edges of the picture", 0.9, 0.06),
+    "edges": Sign("its outlines would lie better elsewhere", 0.2, 0.5),
+    "agreement": Sign("its outlines don't follow edges of the picture", 0.2, 0.35),
+    "contrast": Sign("both sides of its outlines look alike", 0.25, 0.35),
+    "unlike_road": Sign("much of its road does not look like road", 0.3, 0.4),
+    "like_road": Sign("road seems to go on where it has none", 0.9, 0.3),
+    "unknown": Sign("much of it is not known", 0.7, 0.1),
+    "thick": Sign("its road is wider than streets are here", 0.4, 0.6),
+    "far": Sign("its road lies far from any centerline", 0.3, 0.4),
+    "off_road": Sign("centerlines run where it has no road", 0.7, 0.08),
+    "jump": Sign("its streets change their width", 0.4, 0.6),
+    "attribute": Sign("its streets have another width than their attribute says", 0.35, 0.5),
+    "outer_lines": Sign("street lines run where it has no road", 0.8, 0.08),
+    "inner_lines": Sign("street lines run inside its road", 0.85, 0.13),
+    "open": Sign("its outlines leave the street lines", 0.5, 0.9),
+    "thin": Sign("its road is a thin sliver", 0.1, 0.2),
+    "cut": Sign("ground was cut off its road at a gap", 0.3, 15.0),
+    "close_call": Sign("the rule that decided it was a close call", 0.4, 0.4),
+}
+
+
+def doubt(shares: Shares, evidence: Evidence, pieces: PieceSums) -> Doubt:
+    """Weigh all that is known of a tile.
+
+    Parameters
+    ----------
+    shares, evidence, pieces
+        What was measured of it.
+    """
+    if shares.nodata_share == 1 or shares.unknown_share == 1:
+        return Doubt(0.0, "")
+    values = readings(shares, evidence, pieces)
+    found = {name: sign.doubt(values[name]) for name, sign in SIGNS.items()}
+    right = 1 - LEAST
+    for part in found.values():
+        right *= 1 - part
+    worst = max(found, key=lambda name: found[name])
+    return Doubt(1 - right, SIGNS[worst].words if found[worst] >= WORTH_SAYING else "")
+
+
+def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str, float]:
+    """Return the value of every kind of evidence, the more the worse; NaN where it is missing."""
+    return {
+        "offset": evidence.offset_share,
+        "edges": evidence.edge_loss,
+        "agreement": GOOD_AGREEMENT - evidence.edge_agreement,
+        "contrast": GOOD_CONTRAST - evidence.contrast,
+        "unlike_road": evidence.unlike_road_share,
+        "like_road": evidence.like_road_share,
+        "unknown": shares.unknown_share,
+        "thick": evidence.thick_share,
+        "far": evidence.far_share,
+        "off_road": evidence.off_road_share,
+        "jump": evidence.jump_share,
+        "attribute": evidence.attribute_share,
+        "outer_lines": evidence.outer_line_share,
+        "inner_lines": evidence.inner_line_share,
+        "open": evidence.open_share,
+        "thin": evidence.outline,
+        "cut": pieces.cut_width_m,
+        "close_call": pieces.doubtful_share,
+    }

@@ -1,0 +1,627 @@
+"""What speaks for and against the label of each tile of a sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from roadmask.grid import Grid, Tile
+from roadmask.imagery import read_network_input
+from roadmask.quality import alongside
+from roadmask.quality.alongside import LabelWindow, Places, Steadiness
+from roadmask.quality.appearance import cell_pixels, cell_values, road_likeness
+from roadmask.quality.columns import Evidence
+from roadmask.quality.edges import outline_edges, picture_edges
+from roadmask.quality.offset import REACH, Correlation, correlate, peak
+from roadmask.raster import read_window
+from roadmask.style import UNKNOWN
+from roadmask.tilesets import TileManifest
+
+Label = NDArray[np.uint8]
+
+# Pixels of a block that the label is laid over the picture by, and how many blocks a sheet
+# has at most.
+BLOCK = 256
+MOST_BLOCKS = 4096
+# What ground must look like, from 0 to 1, to contradict its label.
+UNLIKE_ROAD, LIKE_ROAD = 0.3, 0.7
+# Metres: the mouth of a driveway.
+DRIVEWAY = 4.0
+# Metres on both sides of an outline whose looks are compared.
+BESIDE = 3.0
+# Ground farther from all centerlines than this many half widths, and metres more, is no
+# street; the corners of crossings are nearer.
+FAR_SHARE, FAR_METRES = 1.5, 2.0
+# What happens past a tile's edge counts less for it.
+OUTSIDE = 0.3
+# Metres beyond a tile's edges of which it is told as well: what goes wrong there goes on here.
+AROUND_METRES = 8.0
+# Pixels of the windows in which widths are looked at.
+WIDTH_WINDOW = 1024
+# Wider than the sheet's widest streets by this factor, road is no street.
+THICK = 1.3
+# Share of the middles of a sheet's road that lie in its streets; the rest, in squares and leaks.
+WIDEST = 0.98
+# Pixels from an outline to the street line that it follows.
+ON_LINE = 2
+# Shares by which a street's width in the label may differ from its attribute.
+WIDTH_SLACK = 0.2
+# A tile with less road than this share of it is measured against this much.
+LEAST_ROAD = 0.02
+# What the blocks around a tile weigh where an offset is looked for there: few outlines alone
+# tell little, many around may lie where nothing is off.
+AROUND = (0.5, 1.0)
+# What a pixel of offset must gain in agreement, the gain that is clear, and the pixels of
+# outline of which half is as good as sure.
+FARTHER, CLEAR_GAIN, SURE_OUTLINE = 0.004, 0.1, 800.0
+
+
+@dataclass(frozen=True)
+class MapLines:
+    """The map on a sheet, in the scene's pixels.
+
+    Attributes
+    ----------
+    street_lines, centerlines
+        Lines.
+    given_width
+        ``(centerlines,)`` paved width by attribute, in pixels; NaN where unknown.
+    raster
+        The lines' raster, band 1 street lines.
+    """
+
+    street_lines: NDArray[np.object_]
+    centerlines: NDArray[np.object_]
+    given_width: NDArray[np.float64]
+    raster: DatasetReader
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """All that is known of one sheet.
+
+    Attributes
+    ----------
+    manifest
+        Of its tiles.
+    scene, mask
+        The picture and the label, on one grid.
+    lines
+        The map; None where labels are not made from lines.
+    """
+
+    manifest: TileManifest
+    scene: DatasetReader
+    mask: DatasetReader
+    lines: MapLines | None
+
+    @property
+    def grid(self) -> Grid:
+        """The scene's pixels."""
+        return self.manifest.grid
+
+    @cached_property
+    def metres(self) -> float:
+        """Ground size of a pixel."""
+        return self.grid.ground_sample_distance
+
+    def picture(
+        self, x: int, y: int, width: int, height: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return what the network sees of a window, and where there is a picture."""
+        return read_network_input(
+            self.scene, Window(x, y, width, height), self.manifest.bands, self.manifest.scale
+        )
+
+    def label(self, x: int, y: int, width: int, height: int) -> Label:
+        """Return the label of a window, not known beyond the scene."""
+        found: Label = read_window(self.mask, x, y, width, height, bands=[1], fill=UNKNOWN)[0]
+        return found
+
+
+# --- the picture's edges ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A sheet's correlations, block by block.
+
+    Attributes
+    ----------
+    size
+        Edge of a block in pixels.
+    rows
+        The blocks, row by row.
+    """
+
+    size: int
+    rows: list[list[Correlation]]
+
+    @property
+    def all(self) -> list[Correlation]:
+        """Every block."""
+        return [block for row in self.rows for block in row]
+
+    def on(self, tile: Tile, margin: float = 0.0) -> Correlation:
+        """Add up the blocks that a tile overlaps, and with a margin those around it.
+
+        Parameters
+        ----------
+        tile
+            The tile.
+        margin
+            Weight of the blocks around.
+        """
+        total = Correlation(np.zeros_like(self.rows[0][0].scores), 0.0)
+        first = [start // self.size for start in (tile.y, tile.x)]
+        last = [(start + tile.size - 1) // self.size for start in (tile.y, tile.x)]
+        for row in range(max(first[0] - 1, 0), min(last[0] + 2, len(self.rows))):
+            for column in range(max(first[1] - 1, 0), min(last[1] + 2, len(self.rows[0]))):
+                inside = first[0] <= row <= last[0] and first[1] <= column <= last[1]
+                weight = (
+                    _overlap(tile.y, tile.size, row, self.size)
+                    * _overlap(tile.x, tile.size, column, self.size)
+                    if inside
+                    else 0.0
+                )
+                weight = max(weight, margin)
+                block = self.rows[row][column]
+                total = Correlation(
+                    total.scores + np.float32(weight) * block.scores,
+                    total.outline + weight * block.outline,
+                )
+        return total
+
+
+def _overlap(start: int, size: int, block: int, block_size: int) -> float:
+    """Return the share of a block along one axis that a tile covers."""
+    low, high = block * block_size, (block + 1) * block_size
+    return max(0, min(high, start + size) - max(low, start)) / block_size
+
+
+def correlate_blocks(sheet: Sheet) -> Blocks:
+    """Lay the label over the picture, block by block."""
+    width, height = sheet.grid.width, sheet.grid.height
+    size = max(BLOCK, math.ceil(math.sqrt(width * height / MOST_BLOCKS)))
+    wide = size + 2 * REACH
+
+    def block(x: int, y: int) -> Correlation:
+        label = sheet.label(x - REACH, y - REACH, wide, wide)
+        outlines = outline_edges(label)[:, REACH:-REACH, REACH:-REACH]
+        if not outlines.any():
+            return correlate(np.zeros((2, wide, wide), np.float32), outlines)
+        return correlate(picture_edges(*sheet.picture(x - REACH, y - REACH, wide, wide)), outlines)
+
+    return Blocks(
+        size, [[block(x, y) for x in range(0, width, size)] for y in range(0, height, size)]
+    )
+
+
+# --- the picture's looks ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How much like road a sheet's ground looks.
+
+    Attributes
+    ----------
+    values
+        ``(rows, columns)`` float32, 0 to 1, by cells; NaN without a picture. None where
+        nothing could be learned.
+    continued
+        ``(rows, columns)`` bool: other ground that looks like road and goes on from road.
+    pixels
+        Edge of a cell in pixels.
+    """
+
+    values: NDArray[np.float32] | None
+    continued: NDArray[np.bool_]
+    pixels: int
+
+    def on(
+        self, x: int, y: int, width: int, height: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return each pixel's value in a window, NaN beyond the scene, and what road goes on in."""
+        like = np.full((height, width), np.nan, np.float32)
+        continued = np.zeros((height, width), bool)
+        if self.values is None:
+            return like, continued
+        rows = np.arange(y, y + height) // self.pixels
+        columns = np.arange(x, x + width) // self.pixels
+        down = (rows >= 0) & (rows < self.values.shape[0])
+        across = (columns >= 0) & (columns < self.values.shape[1])
+        inside, cells = np.ix_(down, across), np.ix_(rows[down], columns[across])
+        like[inside], continued[inside] = self.values[cells], self.continued[cells]
+        return like, continued
+
+
+def learn_likeness(sheet: Sheet) -> Likeness:
+    """Learn from a sheet's own label what road looks like, and apply it everywhere on it."""
+    pixels = cell_pixels(sheet.grid.height, sheet.grid.width, sheet.metres)
+    rows, columns = (math.ceil(side / pixels) for side in sheet.grid.shape)
+    strip = max(1, 1024 // pixels)
+    cells, label, seen = [], [], []
+    for row in range(0, rows, strip):
+        count = min(strip, rows - row)
+        window = (0, row * pixels, columns * pixels, count * pixels)
+        picture, valid = sheet.picture(*window)
+        middle = pixels // 2
+        cells.append(cell_values(picture, pixels))
+        seen.append(valid[middle::pixels, middle::pixels])
+        label.append(sheet.label(*window)[middle::pixels, middle::pixels])
+    is_seen = np.concatenate(seen)
+    known = np.where(is_seen, np.concatenate(label), np.uint8(UNKNOWN))
+    values = road_likeness(np.concatenate(cells), known)
+    if values is None:
+        return Likeness(None, np.zeros(known.shape, bool), pixels)
+    continued = _continued(values, known, pixels * sheet.metres)
+    return Likeness(np.where(is_seen, values, np.nan), continued, pixels)
+
+
+def _continued(values: NDArray[np.float32], known: Label, cell_metres: float) -> NDArray[np.bool_]:
+    """Find other ground that looks like road and touches road over more than a driveway.
+
+    Lots look like road as well, but a kerb and a pavement part them from it.
+    """
+    reach = max(1, round(DRIVEWAY / 2 / cell_metres))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    smooth = cv2.GaussianBlur(values, (0, 0), max(0.5, BESIDE / 3 / cell_metres))
+    alike = ((smooth > LIKE_ROAD) & (known == 0)).astype(np.uint8)
+    wide = cv2.morphologyEx(alike, cv2.MORPH_OPEN, kernel)
+    _, pieces = cv2.connectedComponents(wide, connectivity=4, ltype=cv2.CV_32S)
+    road = ((known > 0) & (known != UNKNOWN)).astype(np.uint8)
+    beside = cv2.dilate(road, kernel) > 0
+    touched = np.bincount(pieces[beside], minlength=int(pieces.max()) + 1) * cell_metres**2
+    # As much of it lies beside road as of a street's end: its width times what `beside` reaches.
+    joined = touched >= DRIVEWAY * reach * cell_metres
+    joined[0] = False
+    return np.asarray(joined[pieces])
+
+
+def street_width(sheet: Sheet) -> float:
+    """Return the width of a sheet's widest streets in its label, pixels.
+
+    Of all discs that fit into the label's road and whose middle lies as deep as any ground
+    around it, most lie along streets; the few in squares and leaks count little.
+    """
+    deep = []
+    for x, y in _squares(sheet.grid, WIDTH_WINDOW):
+        margin = WIDTH_WINDOW // 4
+        wide = WIDTH_WINDOW + 2 * margin
+        label = sheet.label(x - margin, y - margin, wide, wide)
+        depth = cv2.distanceTransform((label != 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+        ridge = (depth >= cv2.dilate(depth, np.ones((5, 5), np.uint8))) & (depth > 2)
+        ridge &= (label > 0) & (label != UNKNOWN)
+        deep.append(depth[margin:-margin, margin:-margin][ridge[margin:-margin, margin:-margin]])
+    found = np.concatenate(deep)
+    return 2 * float(np.quantile(found, WIDEST)) if len(found) else 1.0
+
+
+# --- tile by tile ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Streets:
+    """What the map's lines say all over a sheet.
+
+    Attributes
+    ----------
+    lines
+        The map.
+    edges
+        Places along street lines, but for those where levels cross.
+    axes
+        Places along centerlines.
+    steady
+        How the label's width behaves there.
+    is_road
+        ``(axes,)`` whether the label has road at these places; False where not known.
+    known
+        ``(axes,)`` whether the label is known there.
+    own
+        ``(axes,)`` pixels: the width of each place's street, the sheet's where it has none.
+    typical
+        Pixels: the width of the sheet's streets.
+    measured
+        ``(axes,)`` pixels: the label's width there, NaN where not known.
+    between
+        ``(axes,)`` whether a place lies between crossings, and on road.
+    """
+
+    lines: MapLines
+    edges: Places
+    axes: Places
+    steady: Steadiness
+    is_road: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+    own: NDArray[np.float64]
+    typical: float
+    measured: NDArray[np.float64]
+    between: NDArray[np.bool_]
+
+
+def read_streets(sheet: Sheet) -> Streets | None:
+    """Measure the label along the map's lines; None without any centerline."""
+    lines = sheet.lines
+    if lines is None or len(lines.centerlines) == 0:
+        return None
+    axes = alongside.place(lines.centerlines, alongside.SPACING / sheet.metres)
+    edges = alongside.place(lines.street_lines, alongside.SPACING / sheet.metres)
+    one_level = alongside.away_from_crossings(
+        edges, lines.street_lines, alongside.LEVELS / sheet.metres
+    )
+    edges = _chosen(edges, np.flatnonzero(one_level))
+    reach = min(math.ceil(alongside.REACH / sheet.metres), alongside.MOST_REACH)
+    measured = np.full(len(axes), np.nan)
+    label = np.full(len(axes), UNKNOWN, np.uint8)
+    for x, y in _squares(sheet.grid, BLOCK):
+        inside = np.flatnonzero(axes.inside(x, y, BLOCK))
+        if len(inside) == 0:
+            continue
+        wide = BLOCK + 2 * reach
+        window = LabelWindow(sheet.label(x - reach, y - reach, wide, wide), x - reach, y - reach)
+        here = _chosen(axes, inside)
+        measured[inside] = alongside.widths(window, here, reach)
+        label[inside] = window.at(here.xy)
+    count = len(lines.centerlines)
+    levels = alongside.LEVELS / sheet.metres
+    between = axes.to_end > alongside.CROSSING / sheet.metres
+    between &= alongside.away_from_crossings(axes, lines.centerlines, levels)
+    steady = alongside.steadiness(axes, measured, count, between, reach)
+    own = steady.own[axes.line]
+    known_widths = own[np.isfinite(own)]
+    given = lines.given_width[np.isfinite(lines.given_width)]
+    typical = float(
+        np.median(known_widths if len(known_widths) else given if len(given) else [2 * reach / 3])
+    )
+    return Streets(
+        lines,
+        edges,
+        axes,
+        steady,
+        (label > 0) & (label != UNKNOWN),
+        label != UNKNOWN,
+        np.where(np.isfinite(own), own, typical),
+        typical,
+        np.minimum(measured, 2 * reach),
+        between & (measured > 0),
+    )
+
+
+def _squares(grid: Grid, size: int) -> Iterator[tuple[int, int]]:
+    for y in range(0, grid.height, size):
+        for x in range(0, grid.width, size):
+            yield x, y
+
+
+def _chosen(places: Places, index: NDArray[np.int64]) -> Places:
+    return Places(places.xy[index], places.normal[index], places.line[index], places.to_end[index])
+
+
+def weigh(
+    sheet: Sheet,
+    tile: Tile,
+    blocks: Blocks,
+    likeness: Likeness,
+    streets: Streets | None,
+    widest: float,
+) -> Evidence:
+    """Gather the evidence on one tile.
+
+    Parameters
+    ----------
+    sheet
+        The sheet.
+    tile
+        One of its tiles.
+    blocks, likeness, streets, widest
+        What was found all over the sheet.
+    """
+    margin = math.ceil(AROUND_METRES / sheet.metres)
+    around = tile.size + 2 * margin
+    label = sheet.label(tile.x - margin, tile.y - margin, around, around)
+    inner = np.s_[margin:-margin, margin:-margin]
+    road = (label[inner] > 0) & (label[inner] != UNKNOWN)
+    base = max(float(np.count_nonzero(road)), LEAST_ROAD * tile.size**2)
+    outline = _outline(label)
+    length = float(np.count_nonzero(outline[inner]))
+    found = {"outline": length / base}
+    found |= _of_edges(sheet, tile, blocks, length, base)
+    like, continued = likeness.on(tile.x - margin, tile.y - margin, around, around)
+    found |= _of_looks(sheet, label, like, margin, base)
+    if likeness.values is not None:
+        found["like_road_share"] = _area((label == 0)[inner] & continued[inner], base)
+    if streets is not None:
+        found |= _of_streets(sheet, tile, streets, base)
+        found |= _of_ground(sheet, tile, streets, road, base)
+        found |= _of_outline(sheet, tile, streets.lines, outline, margin, base)
+    found["thick_share"] = _thick(sheet, tile, widest, base)
+    return Evidence(**found)
+
+
+def _of_edges(
+    sheet: Sheet, tile: Tile, blocks: Blocks, outline: float, base: float
+) -> dict[str, float]:
+    sizes, costs = [0.0], [0.0]
+    for weight in AROUND:
+        around = blocks.on(tile, weight)
+        if around.outline > 0:
+            size, sure = _local_offset(around)
+            sizes.append(size)
+            costs.append(size * sure * outline / base)
+    worst = int(np.argmax(costs))
+    found = {"offset_m": sizes[worst] * sheet.metres, "offset_share": costs[worst]}
+    here = blocks.on(tile)
+    if here.outline > 0:
+        found["edge_agreement"] = here.agreement
+        found["edge_loss"] = float(here.scores.max()) / here.outline - here.agreement
+    return found
+
+
+def _local_offset(around: Correlation) -> tuple[float, float]:
+    """Return how many pixels off some outlines lie, and how sure that is, from 0 to 1.
+
+    Few outlines fit in many places, so the near ones are preferred.
+    """
+    away = np.hypot(*np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1])
+    scores = around.scores / around.outline - FARTHER * away
+    gain = float(scores.max()) - around.agreement
+    sure = min(1.0, gain / CLEAR_GAIN) * around.outline / (around.outline + SURE_OUTLINE)
+    return math.hypot(*peak(scores)), sure
+
+
+def _outline(label: Label) -> NDArray[np.bool_]:
+    """Return the outermost pixels of road that border on other ground."""
+    road = (label > 0) & (label != UNKNOWN)
+    beside = cv2.dilate((label == 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return np.asarray(road & beside)
+
+
+def _of_looks(
+    sheet: Sheet, label: Label, like: NDArray[np.float32], margin: int, base: float
+) -> dict[str, float]:
+    inner = np.s_[margin:-margin, margin:-margin]
+    seen = np.isfinite(like[inner])
+    if not seen.any():
+        return {}
+    road, other = (label > 0) & (label != UNKNOWN), label == 0
+    # Mean over a few metres: one car does not make a roof of a street.
+    smooth = cv2.GaussianBlur(
+        np.nan_to_num(like, nan=0.5), (0, 0), max(1.0, BESIDE / 3 / sheet.metres)
+    )
+    found = {
+        "unlike_road_share": _area((road[inner] & seen) & (smooth[inner] < UNLIKE_ROAD), base),
+    }
+    size = 2 * max(1, round(BESIDE / sheet.metres)) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    near_other = cv2.dilate(other.astype(np.uint8), kernel) > 0
+    near_road = cv2.dilate(road.astype(np.uint8), kernel) > 0
+    within, beyond = (road & near_other)[inner] & seen, (other & near_road)[inner] & seen
+    if within.any() and beyond.any():
+        found["contrast"] = float(smooth[inner][within].mean() - smooth[inner][beyond].mean())
+    return found
+
+
+def _of_streets(sheet: Sheet, tile: Tile, streets: Streets, base: float) -> dict[str, float]:
+    """Weigh the places along lines; each stands for `SPACING` metres of its line."""
+    step = alongside.SPACING / sheet.metres
+    here = np.flatnonzero(streets.axes.inside(tile.x, tile.y, tile.size))
+    off = streets.known[here] & ~streets.is_road[here]
+    given = streets.lines.given_width[streets.axes.line[here]]
+    apart = np.abs(streets.measured[here] - given) - WIDTH_SLACK * given
+    apart = np.where(streets.between[here], np.maximum(apart, 0), 0)
+    edges = _chosen(streets.edges, np.flatnonzero(streets.edges.inside(tile.x, tile.y, tile.size)))
+    aside = max(alongside.ASIDE / sheet.metres, alongside.LEAST_ASIDE)
+    margin = math.ceil(aside) + 1
+    around = tile.size + 2 * margin
+    window = LabelWindow(
+        sheet.label(tile.x - margin, tile.y - margin, around, around),
+        tile.x - margin,
+        tile.y - margin,
+    )
+    counts, _ = alongside.sides(window, edges, aside)
+    return {
+        "off_road_share": float(streets.own[here][off].sum()) * step / base,
+        "jump_share": float(streets.steady.jump[here].sum()) * step / base,
+        "attribute_share": float(np.nansum(apart)) * step / base,
+        "outer_line_share": float(counts[0]) * step * streets.typical / 2 / base,
+        "inner_line_share": float(counts[2]) * step * streets.typical / 2 / base,
+    }
+
+
+def _of_ground(
+    sheet: Sheet, tile: Tile, streets: Streets, road: NDArray[np.bool_], base: float
+) -> dict[str, float]:
+    """Find road that is too far from every centerline."""
+    if not road.any():
+        return {"far_share": 0.0}
+    widest = float(streets.own.max(initial=streets.typical))
+    slack = FAR_METRES / sheet.metres
+    reach = math.ceil(FAR_SHARE * widest / 2 + slack) + 1
+    around = tile.size + 2 * reach
+    near = np.flatnonzero(
+        streets.axes.inside(tile.x - reach, tile.y - reach, tile.size + 2 * reach)
+    )
+    if len(near) == 0:
+        return {"far_share": _area(road, base)}
+    free = np.ones((around, around), np.uint8)
+    column, row = (np.floor(streets.axes.xy[near]).astype(np.int64) - (tile.x, tile.y) + reach).T
+    free[row, column] = 0
+    width_at = np.zeros(free.shape)
+    width_at[row, column] = streets.own[near]
+    distance, number = cv2.distanceTransformWithLabels(
+        free, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    width_of = np.zeros(int(number.max()) + 1)
+    width_of[number[row, column]] = width_at[row, column]
+    inner = np.s_[reach:-reach, reach:-reach]
+    limit = FAR_SHARE * width_of[number[inner]] / 2 + slack
+    return {"far_share": _area(road & (distance[inner] > limit), base)}
+
+
+def _of_outline(
+    sheet: Sheet,
+    tile: Tile,
+    lines: MapLines,
+    outline: NDArray[np.bool_],
+    margin: int,
+    base: float,
+) -> dict[str, float]:
+    """Tell how much of the outlines follows street lines, and how much around does not."""
+    x, y = Grid.from_dataset(lines.raster).offset_of(sheet.grid)
+    left, top, wide = tile.x - margin, tile.y - margin, tile.size + 2 * margin
+    drawn = read_window(lines.raster, left + x, top + y, wide, wide, bands=[1])[0]
+    size = 2 * ON_LINE + 1
+    near = cv2.dilate((drawn != 0).astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+    inner = np.s_[margin:-margin, margin:-margin]
+    count = int(np.count_nonzero(outline[inner]))
+    away = outline & ~near
+    inside = np.count_nonzero(away[inner])
+    weighted = inside + OUTSIDE * (np.count_nonzero(away) - inside)
+    found = {"open_share": float(weighted) * AROUND_METRES / sheet.metres / base}
+    if count:
+        found["closed_outline_share"] = int(np.count_nonzero((outline & near)[inner])) / count
+    return found
+
+
+def _thick(sheet: Sheet, tile: Tile, widest: float, base: float) -> float:
+    """Return the share of road that is part of a disc wider than any street of the sheet."""
+    reach = math.ceil(THICK * widest / 2)
+    # A disc that reaches into the tile has its middle, and all of itself, in this window.
+    margin = 2 * reach + 2
+    around = tile.size + 2 * margin
+    label = sheet.label(tile.x - margin, tile.y - margin, around, around)
+    # Not the class: past the sheet's edge, and where nothing is known, the road may go on.
+    depth = cv2.distanceTransform((label != 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    core = (depth > THICK * widest / 2) & (label > 0) & (label != UNKNOWN)
+    if not core.any():
+        return 0.0
+    away = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    inner = np.s_[margin:-margin, margin:-margin]
+    road = (label[inner] > 0) & (label[inner] != UNKNOWN)
+    return _area(road & (away[inner] <= THICK * widest / 2), base)
+
+
+def _area(pixels: NDArray[np.bool_], base: float) -> float:
+    return int(np.count_nonzero(pixels)) / base
+
+
+def in_pixels(geometries: NDArray[np.object_], grid: Grid) -> NDArray[np.object_]:
+    """Bring geometries from a grid's CRS to its columns and rows."""
+    inverse = ~grid.transform
+    matrix = np.array([[inverse.a, inverse.b], [inverse.d, inverse.e]])
+    offset = np.array([inverse.c, inverse.f])
+    moved: NDArray[np.object_] = np.asarray(
+        shapely.transform(geometries, lambda xy: xy @ matrix.T + offset), dtype=object
+    )
+    return moved
