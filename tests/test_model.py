@@ -45,19 +45,16 @@ from roadmask.model.metrics import (
     judge_confusion,
     judge_histogram,
 )
-from roadmask.model.networks import NETWORKS, find_architecture
+from roadmask.model.network_settings import NetworkSettings
 from roadmask.model.networks.layers import training_twin
+from roadmask.model.networks.unet import unet
 from roadmask.model.pipeline import Split, TrainingStream, validation_batches
-from roadmask.model.settings import ARCHITECTURES, LOSSES, TrainingSettings
+from roadmask.model.settings import LOSSES, TrainingSettings
 from roadmask.model.validation import Validator
 from roadmask.tile_pairs import TilePair
 
 UNKNOWN = 255
 SIZE = 32
-
-
-def weights_of(model):
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
 def make_pair(rng, bands=3, classes=1, size=SIZE):
@@ -115,38 +112,10 @@ def row(epoch, mean=0.5, val_loss=1.0):
     return Epoch(epoch, 1.0, val_loss, mean, 0.001, 0.5, 1.0, {"other": mean, "road": mean})
 
 
-class TestNetworks:
-    def test_unet_has_the_published_number_of_parameters(self):
-        model = find_architecture("unet").build((256, 256, 3), 1)
-        assert model.count_params() == 1_946_993
-        assert weights_of(model) == 1_944_049
-        assert model.output_shape == (None, 256, 256, 1)
-
-    def test_the_names_in_the_settings_are_those_of_the_networks(self):
-        assert set(ARCHITECTURES) == set(NETWORKS)
-
-    def test_an_unknown_name_is_refused_with_those_that_exist(self):
-        with pytest.raises(SettingError, match=r"model\.architecture.*'vnet'.*unet"):
-            find_architecture("vnet")
-
-    @pytest.mark.parametrize(("bands", "classes", "outputs"), [(1, 1, 1), (8, 1, 1), (4, 5, 6)])
-    @pytest.mark.parametrize("name", sorted(NETWORKS))
-    def test_any_bands_classes_and_sizes_give_probabilities(self, name, bands, classes, outputs):
-        architecture = find_architecture(name)
-        model = architecture.build((None, None, bands), classes)
-        for rows, columns in ((architecture.stride, 3 * architecture.stride), (64, 48)):
-            picture = np.full((2, rows, columns, bands), 200, np.uint8)
-            answer = model(picture, training=False).numpy()
-            assert answer.shape == (2, rows, columns, outputs)
-            assert answer.dtype == np.float32
-            assert answer.min() >= 0
-            assert answer.max() <= 1
-            if outputs > 1:
-                np.testing.assert_allclose(answer.sum(axis=-1), 1, atol=1e-5)
-
+class TestTwin:
     def test_the_twin_is_the_same_network_by_faster_means(self):
         rng = np.random.default_rng(0)
-        model = find_architecture("unet").build((None, None, 3), 1)
+        model = unet((None, None, 3), 1)
         model.set_weights([rng.uniform(0.01, 0.2, w.shape) for w in model.get_weights()])
         twin = training_twin(model)
         # Without dropout, whose random numbers would differ.
@@ -558,13 +527,13 @@ class TestTraining:
             (tmp_path / "dataset" / "train-00000-of-00001.tfrecord").read_bytes()
         )
         chosen = TrainingSettings(epochs=40, batch_size=4, crop=32, learning_rate=0.005)
-        make_model(dataset, tmp_path / "model.keras", "unet", chosen, threads=2)
+        make_model(dataset, tmp_path / "model.keras", NetworkSettings("unet"), chosen, threads=2)
         assert read_card(tmp_path / "model.keras").figures["val_mean_iou"] > 0.95
 
     def test_several_bands_and_classes(self, tmp_path):
         dataset = make_dataset(tmp_path / "dataset", bands=5, classes=3)
         chosen = replace(QUICK, epochs=1)
-        make_model(dataset, tmp_path / "model.keras", "unet", chosen, threads=2)
+        make_model(dataset, tmp_path / "model.keras", NetworkSettings("unet"), chosen, threads=2)
         card = read_card(tmp_path / "model.keras")
         assert card.outputs == 4
         assert card.threshold is None
@@ -588,12 +557,12 @@ class TestTraining:
         keras.utils.set_random_seed(QUICK.seed)
         with monkeypatch.context() as patch, pytest.raises(CutOffError):
             patch.setattr(training.StepReport, "on_train_batch_end", cut_off)
-            make_model(dataset, output, "unet", QUICK, threads=2)
+            make_model(dataset, output, NetworkSettings("unet"), QUICK, threads=2)
         assert list(tmp_path.glob(".state-*"))
         # Whatever the weights start with now, those of the state replace them.
         keras.utils.set_random_seed(99)
         with caplog.at_level("INFO"):
-            make_model(dataset, output, "unet", QUICK, threads=2)
+            make_model(dataset, output, NetworkSettings("unet"), QUICK, threads=2)
         assert "going on after epoch 1" in caplog.text
         assert not list(tmp_path.glob(".state-*"))
         with (
@@ -642,7 +611,7 @@ class TestTraining:
             content["splits"]["val"]["shards"] = []
             path.write_text(json.dumps(content))
         with pytest.raises(InputError):
-            make_model(path, tmp_path / "model.keras", "unet", QUICK, threads=1)
+            make_model(path, tmp_path / "model.keras", NetworkSettings("unet"), QUICK, threads=1)
 
 
 @pytest.mark.slow

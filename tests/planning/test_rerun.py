@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import typing
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +14,11 @@ from working_folder import Folder
 
 from planning import documents, reruns
 from planning.reruns import STEPS, step_of
-from planning.settings import Model, Settings, leaves
+from planning.settings import Settings, leaves
 
 # For every leaf: the way of labelling under which it counts, and another value.
 REGIONS, POLYGONS, RASTER, BUFFER = "regions", "polygons", "raster", "buffer"
 DEMO, PICTURES = "demo", "pictures"
-ARCHITECTURES = typing.get_args(Model.model_fields["architecture"].annotation)
 CHANGES: dict[str, tuple[str, Any]] = {
     "dataset": (REGIONS, "renamed"),
     "results": (REGIONS, "elsewhere"),
@@ -74,7 +72,11 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "split.test": (REGIONS, {"test": 0.2, "train": 0.65}),
     "split.block": (REGIONS, "512 ft"),
     "split.seed": (REGIONS, 2),
-    "model.architecture": (REGIONS, ARCHITECTURES[-1]),
+    "model.architecture": (REGIONS, "unet_wide"),
+    # Where the architecture leaves a choice.
+    "model.backbone": (REGIONS, {"architecture": "deeplabv3plus", "backbone": "mobilenetv2"}),
+    "model.output_stride": (REGIONS, {"architecture": "deeplabv3plus", "output_stride": 8}),
+    "model.weights": (REGIONS, "ready.keras"),
     "training.epochs": (REGIONS, 3),
     "training.batch_size": (REGIONS, 3),
     "training.learning_rate": (REGIONS, 0.01),

@@ -30,6 +30,7 @@ from pydantic_core import PydanticCustomError
 
 from roadmask.distance import PATTERN, UNITS, parse_distance
 from roadmask.errors import SettingError
+from roadmask.model.network_settings import NetworkSettings
 
 DEMO = "demo"
 DEFAULT_CLASSES = {"road": 1}
@@ -327,7 +328,27 @@ class Split(Section):
 class Model(Section):
     """The network."""
 
-    architecture: Literal["unet"] = Field(default="unet", description="its name")
+    architecture: Literal[
+        "unet",
+        "unet_wide",
+        "deeplabv3plus",
+        "inceptionresnetv2_unet",
+        "efficientnetlite0_unet",
+        "lite_unet",
+    ] = Field(default="unet", description="its name")
+    backbone: Literal["xception", "mobilenetv2", "resnet50v2", "efficientnetlite0"] | None = Field(
+        default=None, description="the encoder of deeplabv3plus; null: xception"
+    )
+    output_stride: Literal[16, 8] | None = Field(
+        default=None,
+        description="pixels between two of the deepest features of deeplabv3plus; null: 16",
+    )
+    weights: Text | None = Field(
+        default="auto",
+        description="what training starts from: imagenet, a file (.h5, .keras; .pth for "
+        "EfficientNet-Lite0), null (random numbers), or auto: imagenet where the weights come "
+        "with the environment, else random numbers",
+    )
 
 
 def _check_crop(crop: int) -> int:
@@ -496,6 +517,16 @@ class Settings(Section):
     def is_demo(self) -> bool:
         """Whether the scenes are those of the built-in city."""
         return self.dataset == DEMO
+
+    def network(self) -> NetworkSettings:
+        """Return the network in the package's terms.
+
+        Raises
+        ------
+        SettingError
+            If the keys under ``model`` don't go together.
+        """
+        return NetworkSettings(**self.model.model_dump())
 
     @property
     def in_pixels(self) -> bool:

@@ -7,7 +7,8 @@ rule model:
 
 rule train_model:
     input:
-        "<results>/dataset/dataset.json",
+        dataset="<results>/dataset/dataset.json",
+        weights=PLAN.files("model.weights"),
     output:
         model="<results>/model/model.keras",
         card="<results>/model/model.json",
@@ -22,11 +23,12 @@ rule train_model:
     resources:
         mem_mb=megabytes(4000),
     params:
-        architecture=options("model.architecture"),
+        network=options("model"),
+        weights_state=PLAN.state("model.weights"),
         training=options("training"),
         code=PLAN.code("model"),
     message:
         "Training the network"
     shell:
-        "python -m roadmask model {input:q} --output {output.model:q} {params.architecture:q}"
+        "python -m roadmask model {input.dataset:q} --output {output.model:q} {params.network:q}"
         " {params.training:q} --threads {threads} --log {log:q}"

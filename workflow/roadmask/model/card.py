@@ -53,6 +53,12 @@ class Card:
         What was measured on the validation split with the stored weights and threshold.
     versions
         Of the software.
+    reach
+        How many pixels away from a pixel its probability can depend on the picture; None
+        where every pixel sees the whole window, or the card is older than this field.
+    pretrained
+        Source, SHA-256 and licence of the weights that training started from; None for
+        random numbers.
     """
 
     architecture: str
@@ -67,6 +73,8 @@ class Card:
     dataset_sha256: str
     figures: Mapping[str, Any]
     versions: Mapping[str, str]
+    reach: int | None = None
+    pretrained: Mapping[str, str] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what is written to ``model.json``."""
@@ -97,6 +105,8 @@ class Card:
             dataset_sha256=str(content["dataset_sha256"]),
             figures=dict(content["figures"]),
             versions=dict(content["versions"]),
+            reach=None if content.get("reach") is None else int(content["reach"]),
+            pretrained=(None if content.get("pretrained") is None else dict(content["pretrained"])),
         )
         if card.outputs != outputs_of(len(card.classes)):
             raise ValueError(f"{card.outputs} outputs for the classes {card.classes}")

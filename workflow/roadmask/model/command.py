@@ -7,6 +7,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
+from roadmask.model.network_settings import NetworkSettings
 from roadmask.model.settings import TrainingSettings
 
 
@@ -15,6 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, help="dataset.json")
     parser.add_argument("--output", type=Path, required=True, help="model.keras")
     parser.add_argument("--model.architecture", dest="architecture", default="unet")
+    parser.add_argument(
+        "--model.backbone", dest="backbone", help="encoder, where there is a choice"
+    )
+    parser.add_argument("--model.output_stride", dest="output_stride", type=int)
+    parser.add_argument(
+        "--model.weights", dest="weights", help="auto, imagenet or a file; default: random numbers"
+    )
     for field in fields(TrainingSettings):
         parser.add_argument(
             f"--training.{field.name}",
@@ -37,12 +45,13 @@ def run(arguments: argparse.Namespace) -> None:
     settings = TrainingSettings(
         **{field.name: getattr(arguments, field.name) for field in fields(TrainingSettings)}
     )
+    network = NetworkSettings(
+        arguments.architecture, arguments.backbone, arguments.output_stride, arguments.weights
+    )
     # TensorFlow's greetings would hide the progress; its errors still come through.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Its import takes seconds: whoever only reads cards or settings does without.
     from roadmask.model.making import make_model, start_tensorflow  # noqa: PLC0415
 
     start_tensorflow(arguments.threads, settings.seed)
-    make_model(
-        arguments.dataset, arguments.output, arguments.architecture, settings, arguments.threads
-    )
+    make_model(arguments.dataset, arguments.output, network, settings, arguments.threads)

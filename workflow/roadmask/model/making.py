@@ -21,8 +21,11 @@ from roadmask.errors import InputError
 from roadmask.files import replacing, sha256, write_json
 from roadmask.grid import Grid
 from roadmask.model.card import Card, embed_card, outputs_of, read_card
-from roadmask.model.networks import find_architecture
+from roadmask.model.network_settings import NetworkSettings
+from roadmask.model.networks import build_network
+from roadmask.model.networks.reach import receptive_reach
 from roadmask.model.pipeline import Split, TrainingStream, validation_batches
+from roadmask.model.pretrained import start_from
 from roadmask.model.settings import TrainingSettings
 from roadmask.model.state import StateFolder
 from roadmask.model.training import Result, train
@@ -140,7 +143,11 @@ def start_tensorflow(threads: int, seed: int) -> None:
 
 
 def make_model(
-    dataset_path: Path, output: Path, architecture: str, settings: TrainingSettings, threads: int
+    dataset_path: Path,
+    output: Path,
+    network: NetworkSettings,
+    settings: TrainingSettings,
+    threads: int,
 ) -> None:
     """Train a network on a data set and write ``model.keras`` and what belongs beside it.
 
@@ -151,8 +158,8 @@ def make_model(
     output
         The ``.keras`` file. Beside it: ``model.json`` (the card), ``history.csv``,
         ``tensorboard/``, and, until the training has ended, the state to go on from.
-    architecture
-        Name of the network.
+    network
+        Which, and what it starts from.
     settings
         Of the training.
     threads
@@ -161,18 +168,18 @@ def make_model(
     Raises
     ------
     InputError
-        If the data set can't be used.
+        If the data set or the weights to start from can't be used.
     SettingError
-        If the architecture is unknown or the training fails.
+        If published weights can't be had or the training fails.
     """
-    chosen = find_architecture(architecture)
     dataset = Dataset.read(dataset_path)
     classes = dataset.classes[1:]
     output.parent.mkdir(parents=True, exist_ok=True)
-    model = chosen.build((None, None, len(dataset.bands)), len(classes))
-    stream = TrainingStream(dataset.splits["train"], settings, chosen.stride, threads)
+    model = build_network(network, (None, None, len(dataset.bands)), len(classes))
+    pretrained = start_from(model, network)
+    stream = TrainingStream(dataset.splits["train"], settings, network.stride, threads)
     batch_pixels = settings.batch_size * stream.crop**2
-    validation = validation_batches(dataset.splits["val"], batch_pixels, chosen.stride, threads)
+    validation = validation_batches(dataset.splits["val"], batch_pixels, network.stride, threads)
     versions = {
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
@@ -181,15 +188,16 @@ def make_model(
     state_folder = StateFolder(
         output.parent,
         {
-            "model.architecture": architecture,
+            **network.by_key(),
             **settings.by_key(),
+            "pretrained": None if pretrained is None else pretrained.sha256,
             "dataset": dataset.sha256,
             "versions": versions,
         },
     )
     log.info(
         "%s: %s parameters; %d tiles to train on, %d to validate; %d steps an epoch",
-        architecture,
+        network.architecture,
         f"{model.count_params():,}",
         dataset.splits["train"].tiles,
         dataset.splits["val"].tiles,
@@ -198,15 +206,15 @@ def make_model(
     result = train(model, stream, validation, dataset.classes, output.parent, state_folder)
     best = result.best
     card = Card(
-        architecture=architecture,
+        architecture=network.architecture,
         bands=dataset.bands,
         scale=dataset.scale,
         classes=classes,
         outputs=outputs_of(len(classes)),
         threshold=None if math.isnan(best.threshold) else best.threshold,
-        input_stride=chosen.stride,
+        input_stride=network.stride,
         pixel_metres=dataset.pixel_metres(),
-        settings={"model.architecture": architecture, **settings.by_key()},
+        settings={**network.by_key(), **settings.by_key()},
         dataset_sha256=dataset.sha256,
         figures={
             name: None if math.isnan(value) else value
@@ -214,6 +222,8 @@ def make_model(
             if name.startswith("val_") or name == "epoch"
         },
         versions={"roadmask": __version__, **versions},
+        reach=receptive_reach(model),
+        pretrained=None if pretrained is None else pretrained.origin(),
     )
     save_model(output, model, result, card)
     write_json(output.with_suffix(".json"), card.as_json())

@@ -49,6 +49,7 @@ ARCHITECTURES: Mapping[str, Traits] = MappingProxyType(
         "efficientnetlite0_unet": Traits(
             stride=32, encoders=("efficientnetlite0",), pretrained=True
         ),
+        "lite_unet": Traits(stride=16, encoders=("efficientnetlite0",), pretrained=True),
     }
 )
 
@@ -121,9 +122,7 @@ class NetworkSettings:
                 )
             return
         suffix = PurePath(str(self.weights)).suffix
-        allowed = KERAS_SUFFIXES
-        if self.encoder == TORCH_ENCODER:
-            allowed += TORCH_SUFFIXES
+        allowed = KERAS_SUFFIXES + (TORCH_SUFFIXES if self.encoder == TORCH_ENCODER else ())
         if suffix not in allowed:
             raise SettingError(
                 "model.weights",
@@ -154,6 +153,11 @@ class NetworkSettings:
         if self.weights != AUTO:
             return self.weights
         return IMAGENET if ARCHITECTURES[self.architecture].pretrained else None
+
+    @property
+    def file(self) -> str | None:
+        """The file that training starts from, if it is one."""
+        return None if self.start in (None, IMAGENET) else self.start
 
     def by_key(self) -> dict[str, Any]:
         """Return the values by their config keys."""

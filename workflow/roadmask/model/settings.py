@@ -7,11 +7,10 @@ from typing import Any
 
 from roadmask.errors import SettingError
 
-ARCHITECTURES = ("unet",)
 LOSSES = ("dice_crossentropy", "dice", "crossentropy")
 SCHEDULES = ("cosine", "plateau", "constant")
 PRECISIONS = ("auto", "float32", "bfloat16")
-# Every network halves its input this often at most, so crops are multiples of it.
+# Crops are multiples of it. Networks of a larger stride see them with a rim of nothing.
 STRIDE = 16
 
 

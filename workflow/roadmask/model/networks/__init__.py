@@ -12,7 +12,11 @@ from collections.abc import Callable
 import keras
 
 from roadmask.model.network_settings import NetworkSettings
-from roadmask.model.networks.classifier_unets import efficientnetlite0_unet, inceptionresnetv2_unet
+from roadmask.model.networks.classifier_unets import (
+    efficientnetlite0_unet,
+    inceptionresnetv2_unet,
+    lite_unet,
+)
 from roadmask.model.networks.deeplabv3plus import deeplabv3plus
 from roadmask.model.networks.layers import InputShape
 from roadmask.model.networks.unet import unet, unet_wide
@@ -23,6 +27,7 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
     "deeplabv3plus": deeplabv3plus,
     "inceptionresnetv2_unet": inceptionresnetv2_unet,
     "efficientnetlite0_unet": efficientnetlite0_unet,
+    "lite_unet": lite_unet,
 }
 
 

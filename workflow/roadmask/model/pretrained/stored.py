@@ -42,6 +42,10 @@ class Stored:
     licence: str
     layers: Mapping[str, Arrays]
 
+    def origin(self) -> dict[str, str]:
+        """Return where the weights are from, for a model's card."""
+        return {"source": self.source, "sha256": self.sha256, "licence": self.licence}
+
 
 def put_in(stored: Stored, model: keras.Model, needed: Sequence[str]) -> list[str]:
     """Give a network's layers the weights stored under their names.

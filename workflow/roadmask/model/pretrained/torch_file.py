@@ -29,7 +29,7 @@ LARGEST_PICKLE = 2**26
 REMEDY = "Name a file that torch.save wrote of a network's state_dict"
 
 # The storages that a tensor's numbers lie in, by the class that names them.
-STORAGES = {
+STORAGES: Mapping[str, np.dtype[Any]] = {
     "DoubleStorage": np.dtype("<f8"),
     "FloatStorage": np.dtype("<f4"),
     "HalfStorage": np.dtype("<f2"),
@@ -110,9 +110,7 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(kind, str(key), int(size))
 
 
-def _tensor(
-    storage: object, offset: int, shape: Sequence[int], strides: Sequence[int]
-) -> _Tensor:
+def _tensor(storage: object, offset: int, shape: Sequence[int], strides: Sequence[int]) -> _Tensor:
     if not isinstance(storage, _Storage):
         raise ValueError(f"a tensor lies in {storage!r}, which is no storage")  # noqa: TRY004
     return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
