@@ -46,6 +46,7 @@ from roadmask.model.metrics import (
     judge_histogram,
 )
 from roadmask.model.network_settings import NetworkSettings
+from roadmask.model.networks import build_network
 from roadmask.model.networks.layers import training_twin
 from roadmask.model.networks.unet import unet
 from roadmask.model.pipeline import Split, TrainingStream, validation_batches
@@ -459,6 +460,9 @@ class TestCommand:
         assert 0 < card.threshold <= 1
         assert card.pixel_metres == pytest.approx(0.1524, rel=1e-3)
         assert card.settings["training.epochs"] == 3
+        assert card.settings["model.architecture"] == "unet"
+        assert card.reach == 107
+        assert card.pretrained is None
         beside = json.loads(trained.with_suffix(".json").read_text(encoding="utf-8"))
         assert Card.from_json(beside) == card
         dataset = trained.parent.parent / "dataset" / "dataset.json"
@@ -533,8 +537,12 @@ class TestTraining:
     def test_several_bands_and_classes(self, tmp_path):
         dataset = make_dataset(tmp_path / "dataset", bands=5, classes=3)
         chosen = replace(QUICK, epochs=1)
-        make_model(dataset, tmp_path / "model.keras", NetworkSettings("unet"), chosen, threads=2)
+        earlier = tmp_path / "earlier.weights.h5"
+        build_network(NetworkSettings("lite_unet"), (None, None, 3), 1).save_weights(earlier)
+        network = NetworkSettings("lite_unet", weights=str(earlier))
+        make_model(dataset, tmp_path / "model.keras", network, chosen, threads=2)
         card = read_card(tmp_path / "model.keras")
+        assert card.pretrained["sha256"] == sha256(earlier)
         assert card.outputs == 4
         assert card.threshold is None
         assert card.bands == (1, 2, 3, 4, 5)

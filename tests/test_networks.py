@@ -119,8 +119,6 @@ class TestEach:
         for bands, classes, outputs, sides in ((1, 1, 1, (3, 5)), (8, 5, 6, (7, 6))):
             model = build_network(chosen, (None, None, bands), classes)
             rows, columns = (chosen.stride * side for side in sides)
-            if chosen.encoder == "inceptionresnetv2":
-                rows, columns = rows + 32, columns + 32
             picture = np.full((1, rows, columns, bands), 200, np.uint8)
             answer = model(picture, training=False).numpy()
             assert answer.shape == (1, rows, columns, outputs)
@@ -154,7 +152,7 @@ class TestEach:
     def test_a_tiny_set_is_learnt_by_heart(self, chosen):
         keras.utils.set_random_seed(3)
         rng = np.random.default_rng(3)
-        side = 96 if chosen.encoder == "inceptionresnetv2" else 64
+        side = 64
         labels = rng.integers(0, 2, (4, side // 16, side // 16, 1), np.uint8)
         labels = labels.repeat(16, axis=1).repeat(16, axis=2)
         pictures = rng.integers(0, 80, (4, side, side, 3)).astype(np.uint8) + 100 * labels
@@ -344,6 +342,12 @@ class TestSettings:
     def test_what_is_impossible_is_refused_by_its_key(self, arguments, message):
         with pytest.raises(SettingError, match=message):
             NetworkSettings(*arguments)
+
+    def test_pictures_too_small_for_a_network_are_refused_by_their_key(self):
+        chosen = NetworkSettings("inceptionresnetv2_unet")
+        chosen.require_side("training.crop", 48)
+        with pytest.raises(SettingError, match=r"tiles\.size: 47 pixels are too few.*Write 48"):
+            chosen.require_side("tiles.size", 47)
 
     def test_what_is_left_open_is_chosen(self):
         assert NetworkSettings("deeplabv3plus").encoder == "xception"

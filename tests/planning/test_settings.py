@@ -160,6 +160,10 @@ def test_networks_are_as_the_package_has_them() -> None:
             "model: {architecture: deeplabv3plus, output_stride: 32}",
             "model.output_stride: 32 is none of 16, 8, null",
         ),
+        (
+            "model: {architecture: inceptionresnetv2_unet}\ntraining: {crop: 32}",
+            "training.crop: 32 pixels are too few for inceptionresnetv2_unet. Write 48 or more",
+        ),
         ("model: {weights: imagenet}", "model.weights: there are no ImageNet weights for unet"),
         ("model: {weights: a.pth}", "model.weights: 'a.pth' is no file that unet can start from"),
         ("model: {architecture: lite_unet, weights: imagenets}", "auto, imagenet, null or a file"),

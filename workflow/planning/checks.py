@@ -222,7 +222,9 @@ def _share_contradictions(settings: Settings) -> Iterator[Problem]:
 
 def _network_contradictions(settings: Settings) -> Iterator[Problem]:
     try:
-        settings.network()
+        network = settings.network()
+        network.require_side("training.crop", settings.training.crop)
+        network.require_side("prediction.window", settings.prediction.window)
     except SettingError as error:
         yield Problem(error.key, f"{error.problem}. {error.remedy}")
 

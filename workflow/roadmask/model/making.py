@@ -173,6 +173,10 @@ def make_model(
         If published weights can't be had or the training fails.
     """
     dataset = Dataset.read(dataset_path)
+    size = dataset.splits["train"].size
+    network.require_side(
+        "training.crop" if settings.crop < size else "tiles.size", min(settings.crop, size)
+    )
     classes = dataset.classes[1:]
     output.parent.mkdir(parents=True, exist_ok=True)
     model = build_network(network, (None, None, len(dataset.bands)), len(classes))

@@ -30,12 +30,15 @@ class Traits:
         Several are a choice, `NetworkSettings.output_stride`; with none it is fixed.
     pretrained
         Whether ``auto`` takes ImageNet weights, because they come with the environment.
+    least
+        The shortest side that an input may have.
     """
 
     stride: int
     encoders: tuple[str, ...] = ()
     output_strides: tuple[int, ...] = ()
     pretrained: bool = False
+    least: int = 16
 
 
 BACKBONES = ("xception", "mobilenetv2", "resnet50v2", "efficientnetlite0")
@@ -45,7 +48,8 @@ ARCHITECTURES: Mapping[str, Traits] = MappingProxyType(
         "unet": Traits(stride=16),
         "unet_wide": Traits(stride=16),
         "deeplabv3plus": Traits(stride=16, encoders=BACKBONES, output_strides=OUTPUT_STRIDES),
-        "inceptionresnetv2_unet": Traits(stride=16, encoders=("inceptionresnetv2",)),
+        # Its encoder pads nothing, so less than this leaves nothing.
+        "inceptionresnetv2_unet": Traits(stride=16, encoders=("inceptionresnetv2",), least=48),
         "efficientnetlite0_unet": Traits(
             stride=32, encoders=("efficientnetlite0",), pretrained=True
         ),
@@ -146,6 +150,29 @@ class NetworkSettings:
     def stride(self) -> int:
         """Both sides of an input must be multiples of it."""
         return self.depth or ARCHITECTURES[self.architecture].stride
+
+    def require_side(self, key: str, pixels: int) -> None:
+        """Refuse pictures that are too small for the network.
+
+        Parameters
+        ----------
+        key
+            What says how large they are.
+        pixels
+            Their side.
+
+        Raises
+        ------
+        SettingError
+            If they are smaller than the network can take.
+        """
+        least = ARCHITECTURES[self.architecture].least
+        if pixels < least:
+            raise SettingError(
+                key,
+                f"{pixels} pixels are too few for {self.architecture}",
+                f"Write {least} or more",
+            )
 
     @property
     def start(self) -> str | None:

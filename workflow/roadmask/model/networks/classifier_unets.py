@@ -37,7 +37,7 @@ def inceptionresnetv2_unet(shape: InputShape, classes: int) -> keras.Model:
     Parameters
     ----------
     shape
-        Rows, columns (multiples of 16 from 80 on, or None) and bands of the input, values
+        Rows, columns (multiples of 16 from 48 on, or None) and bands of the input, values
         0 to 255.
     classes
         How many classes there are besides other.
