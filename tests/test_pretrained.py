@@ -426,7 +426,10 @@ def hub(tmp_path, monkeypatch):
     origin = tmp_path / "hub"
     monkeypatch.setattr(published, "ORIGIN", f"{origin.as_uri()}/")
     # Keras reads KERAS_HOME once, when it is imported.
-    get_file = functools.partial(keras.utils.get_file, cache_dir=str(tmp_path / "cache"))
+    # It takes a folder that exists, or one in /tmp that all share.
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    get_file = functools.partial(keras.utils.get_file, cache_dir=str(cache))
     monkeypatch.setattr(published.keras.utils, "get_file", get_file)
     return origin
 
