@@ -12,6 +12,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -526,7 +527,8 @@ class Settings(Section):
         SettingError
             If the keys under ``model`` don't go together.
         """
-        return NetworkSettings(**self.model.model_dump())
+        values = self.model.model_dump()
+        return NetworkSettings(**{each.name: values[each.name] for each in fields(NetworkSettings)})
 
     @property
     def in_pixels(self) -> bool:

@@ -23,7 +23,12 @@ rule train_model:
     resources:
         mem_mb=megabytes(4000),
     params:
-        network=options("model"),
+        network=options(
+            "model.architecture",
+            "model.backbone",
+            "model.output_stride",
+            "model.weights",
+        ),
         weights_state=PLAN.state("model.weights"),
         training=options("training"),
         code=PLAN.code("model"),
