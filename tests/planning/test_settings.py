@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,7 @@ def test_training_is_as_the_network_has_it() -> None:
     spec.loader.exec_module(module)
 
     ours = leaves(Training())
-    theirs = {field.name: field.default for field in fields(module.TrainingSettings)}
+    theirs = module.TrainingSettings().leaves()
     assert ours == theirs
     architectures = SCHEMA["$defs"]["Model"]["properties"]["architecture"]
     assert set(architectures.get("enum", [architectures.get("const")])) == set(module.ARCHITECTURES)
@@ -157,7 +156,7 @@ def test_all_problems_are_named_at_once() -> None:
         # What `--config 'tiles={size: 300}'` hands over.
         ("tiles: {size: '300'}", "tiles.size", 300),
         ("imagery: {bands: ['4', '1']}", "imagery.bands", [4, 1]),
-        ("training: {flips: 'false'}", "training.flips", False),
+        ("training: {xla: 'false'}", "training.xla", False),
         ("area: {path: 'null'}", "area.path", None),
         # YAML takes it for text.
         ("training: {learning_rate: 1e-3}", "training.learning_rate", 0.001),

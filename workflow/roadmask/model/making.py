@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -18,10 +19,14 @@ from rasterio.crs import CRS
 from roadmask import __version__
 from roadmask.dataset.reading import parse_place
 from roadmask.errors import InputError
-from roadmask.files import replacing, sha256, write_json
+from roadmask.files import replacing, sha256, write_json, write_text
 from roadmask.grid import Grid
 from roadmask.model.card import Card, embed_card, outputs_of, read_card
+from roadmask.model.card_text import card_text
+from roadmask.model.devices import chosen_strategy, is_chief
+from roadmask.model.losses import MaskedLoss
 from roadmask.model.networks import find_architecture
+from roadmask.model.pictures import augmentation_sheet, write_png
 from roadmask.model.pipeline import Split, TrainingStream, validation_batches
 from roadmask.model.settings import TrainingSettings
 from roadmask.model.state import StateFolder
@@ -45,6 +50,10 @@ class Dataset:
         By index, ``other`` first.
     splits
         By name.
+    pixels
+        By split, the pixels of each class, ``other`` first.
+    class_weights
+        Of ``other`` and each class, which make them count alike.
     sha256
         Of the file, which holds the checksums of all shards.
     """
@@ -53,6 +62,8 @@ class Dataset:
     scale: tuple[tuple[float, float], ...] | None
     classes: tuple[str, ...]
     splits: dict[str, Split]
+    pixels: dict[str, tuple[int, ...]]
+    class_weights: tuple[float, ...]
     sha256: str
 
     @classmethod
@@ -72,6 +83,11 @@ class Dataset:
                 for name in ("train", "val")
             }
             classes = tuple(content["classes"])
+            pixels = {
+                name: tuple(content["splits"][name]["pixels"][each] for each in classes)
+                for name in splits
+            }
+            weights = tuple(float(content["class_weights"][name]) for name in classes)
         except FileNotFoundError as error:
             raise InputError(path, "there is no such file", "Make stage dataset first") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -93,8 +109,41 @@ class Dataset:
             scale=None if scale is None else tuple((low, high) for low, high in scale),
             classes=classes,
             splits=splits,
+            pixels=pixels,
+            class_weights=weights,
             sha256=sha256(path),
         )
+
+    def require_lessons(self, path: Path) -> None:
+        """Refuse to train where there is nothing to learn, and warn of what is missing.
+
+        Raises
+        ------
+        InputError
+            If the training split has no pixel of any class but other, or no other.
+        """
+        remedy = "Look at selection/ and dataset/split.gpkg, and give split.block another size"
+        for name, counts in self.pixels.items():
+            if not sum(counts):
+                raise InputError(path, f"no label in split {name} is known", remedy)
+        other, *classes = self.pixels["train"]
+        if not sum(classes):
+            raise InputError(
+                path, f"split train has no pixel of {' or '.join(self.classes[1:])}", remedy
+            )
+        if not other and len(classes) == 1:
+            raise InputError(path, f"all of split train is {self.classes[1]}", remedy)
+        for name, counts in self.pixels.items():
+            for class_name, count in zip(self.classes, counts, strict=True):
+                if not count:
+                    log.warning(
+                        "warning: split %s has no pixel of class %s: %s",
+                        name,
+                        class_name,
+                        "the network can't learn it"
+                        if name == "train"
+                        else "epochs and threshold are judged without it",
+                    )
 
     def pixel_metres(self) -> float | None:
         """Return the side of a pixel on the ground in the first record; None in pixel mode."""
@@ -149,8 +198,9 @@ def make_model(
     dataset_path
         ``dataset.json``.
     output
-        The ``.keras`` file. Beside it: ``model.json`` (the card), ``history.csv``,
-        ``tensorboard/``, and, until the training has ended, the state to go on from.
+        The ``.keras`` file. Beside it: ``model.json`` (the card), ``card.md`` (the same for
+        people), ``history.csv``, ``augmentation.png`` (samples), ``tensorboard/``, and, until
+        the training has ended, the state to go on from.
     architecture
         Name of the network.
     settings
@@ -166,7 +216,9 @@ def make_model(
         If the architecture is unknown or the training fails.
     """
     chosen = find_architecture(architecture)
+    strategy = chosen_strategy(settings)
     dataset = Dataset.read(dataset_path)
+    dataset.require_lessons(dataset_path)
     classes = dataset.classes[1:]
     output.parent.mkdir(parents=True, exist_ok=True)
     model = chosen.build((None, None, len(dataset.bands)), len(classes))
@@ -177,6 +229,7 @@ def make_model(
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
+        "opencv": cv2.__version__,
     }
     state_folder = StateFolder(
         output.parent,
@@ -195,7 +248,16 @@ def make_model(
         dataset.splits["val"].tiles,
         stream.steps_per_epoch,
     )
-    result = train(model, stream, validation, dataset.classes, output.parent, state_folder)
+    loss = MaskedLoss.of(settings, dataset.class_weights)
+    if is_chief(strategy):
+        sheet = augmentation_sheet(stream, dataset.classes)
+        write_png(output.parent / "augmentation.png", sheet)
+    result = train(
+        model, stream, validation, loss, dataset.classes, output.parent, state_folder, strategy
+    )
+    if not is_chief(strategy):
+        log.info("trained; the first machine writes the model")
+        return
     best = result.best
     card = Card(
         architecture=architecture,
@@ -217,6 +279,8 @@ def make_model(
     )
     save_model(output, model, result, card)
     write_json(output.with_suffix(".json"), card.as_json())
+    facts = json.loads(dataset_path.read_text(encoding="utf-8"))
+    write_text(output.parent / "card.md", card_text(card, facts, result.rows, sha256(output)))
     state_folder.remove()
     log.info(
         "best epoch %d: validation mean IoU %.4f%s",
