@@ -389,6 +389,11 @@ class Augmentation(Section):
     )
     saturation_limit: float = _limit(0, 2, 0.4, "natural logarithm of the colours' factor")
     greyscale: Probability = Field(default=0, description="all bands become their mean")
+    band_permutation: Probability = Field(default=0, description="bands in another order")
+    illumination: Probability = Field(
+        default=0, description="smoothly lighter here and darker there"
+    )
+    illumination_limit: float = _limit(0, 1, 0.3, "share of the light")
     clahe: Probability = Field(
         default=0, description="contrast-limited adaptive histogram equalization"
     )
@@ -399,8 +404,12 @@ class Augmentation(Section):
     blur_limit: float = _limit(0, 10, 1.5, "its deviation in pixels")
     sharpness: Probability = Field(default=0, description="unsharp masking")
     sharpness_limit: float = _limit(0, 5, 1, "its amount")
-    noise: Probability = Field(default=0, description="normal, in each band")
+    noise: Probability = Field(
+        default=0, description="normal; half of the time the same in all bands"
+    )
     noise_limit: float = _limit(0, 100, 8, "its deviation in levels of 0 to 255")
+    compression: Probability = Field(default=0, description="as JPEG shows it")
+    compression_limit: float = _limit(0, 99, 75, "100 less its worst quality")
     band_dropout: Probability = Field(default=0, description="one band becomes 0")
     cut_out: Probability = Field(
         default=0, description="a rectangle of the picture is hidden; its label stays"

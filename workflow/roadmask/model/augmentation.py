@@ -113,7 +113,7 @@ class Augmenter:
         Returns
         -------
         picture
-            uint8 ``(crop, crop, bands)``; 0 where it reaches beyond the tile.
+            uint8 ``(crop, crop, bands)``; mirrored where it reaches beyond the tile.
         label
             uint8 ``(crop, crop)``, its values those of nearest neighbours; 255 beyond the tile.
         """

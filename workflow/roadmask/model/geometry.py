@@ -26,6 +26,8 @@ BANDS_AT_ONCE = 4
 GRID_CELLS = 5
 # Between two nodes of the random field of the elastic distortion.
 ELASTIC_NODE_PIXELS = 24
+# Pixels of a tile to one of the sample, from which on the tile is smoothed first.
+SMOOTHED_FROM = 1.25
 
 
 def cut(picture: Array, label: Array, crop: int, draws: Draws) -> tuple[Array, Array]:
@@ -55,21 +57,27 @@ def cut(picture: Array, label: Array, crop: int, draws: Draws) -> tuple[Array, A
     if not bent:
         flags = cv2.WARP_INVERSE_MAP
 
-        def sample(image: Array, interpolation: int, fill: int) -> Array:
+        def sample(image: Array, interpolation: int, border: int) -> Array:
             warped: Array = cv2.warpAffine(
-                image, matrix, size, flags=interpolation | flags, borderValue=(fill,) * 4
+                image, matrix, size, None, interpolation | flags, border, (UNKNOWN,) * 4
             )
             return warped
     else:
         x, y = bent_map(matrix, crop, bent, draws)
 
-        def sample(image: Array, interpolation: int, fill: int) -> Array:
-            bent_image: Array = cv2.remap(image, x, y, interpolation, borderValue=(fill,) * 4)
+        def sample(image: Array, interpolation: int, border: int) -> Array:
+            bent_image: Array = cv2.remap(image, x, y, interpolation, None, border, (UNKNOWN,) * 4)
             return bent_image
 
+    shrunk = np.hypot(*matrix[:, 0])
+    if shrunk > SMOOTHED_FROM:
+        # Else pixels between those that are looked at would vanish.
+        deviation = shrunk / 2
+        picture = by_bands(lambda part: cv2.GaussianBlur(part, (0, 0), deviation), picture)
+    # Mirrored beyond the tile: black there would be an edge that no picture has.
     return (
-        by_bands(lambda part: sample(part, cv2.INTER_LINEAR, 0), picture),
-        sample(label, cv2.INTER_NEAREST, UNKNOWN),
+        by_bands(lambda part: sample(part, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101), picture),
+        sample(label, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT),
     )
 
 

@@ -28,6 +28,10 @@ LUMA = np.array([0.299, 0.587, 0.114])
 VEIL = (200.0, 255.0)
 CLAHE_CELLS = (4, 4)
 SHARPENED_PIXELS = 1.5
+# Of the field of uneven light, along each side.
+MOST_NODES = 5
+# How often noise has no colour.
+GREY_NOISE = 0.5
 LEVELS = np.arange(256.0)
 OF_VALUES = (
     "gamma",
@@ -125,7 +129,23 @@ def with_colour(picture: Array, draws: Draws) -> Array:
     if draws.happens("greyscale") and picture.shape[2] > 1:
         grey = to_bytes(picture.mean(axis=2, keepdims=True, dtype=np.float32))
         picture = np.repeat(grey, picture.shape[2], axis=2)
+    if draws.happens("band_permutation"):
+        order = draws.generator("band_permutation").permutation(picture.shape[2])
+        picture = np.ascontiguousarray(picture[..., order])
+    if draws.happens("illumination"):
+        picture = unevenly_lit(picture, draws)
     return picture
+
+
+def unevenly_lit(picture: Array, draws: Draws) -> Array:
+    """Multiply a picture by a smooth random field about 1."""
+    rng = draws.generator("illumination")
+    nodes = int(rng.integers(2, MOST_NODES + 1))
+    coarse = np.clip(rng.standard_normal((nodes, nodes), np.float32), -2, 2)
+    size = (picture.shape[1], picture.shape[0])
+    field = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+    gain = np.maximum(1 + np.float32(draws.strength("illumination")) * field, 0)
+    return to_bytes(picture * gain[..., None])
 
 
 def hue_matrix(angle: float) -> Floats:
@@ -140,7 +160,7 @@ def hue_matrix(angle: float) -> Floats:
 
 
 def with_detail(picture: Array, draws: Draws) -> Array:
-    """Equalize locally, coarsen, blur, sharpen and add noise."""
+    """Equalize locally, coarsen, blur, sharpen, add noise and compress."""
     if draws.happens("clahe"):
         picture = equalized(picture, 1 + draws.share("clahe") * (draws.limit("clahe") - 1))
     if draws.happens("resolution"):
@@ -159,11 +179,29 @@ def with_detail(picture: Array, draws: Draws) -> Array:
 
         picture = by_bands(sharpened, picture)
     if draws.happens("noise"):
-        grain = draws.generator("noise").standard_normal(picture.shape, np.float32)
+        is_grey = draws.share("noise", 1) < GREY_NOISE
+        shape = (*picture.shape[:2], 1) if is_grey else picture.shape
+        grain = draws.generator("noise").standard_normal(shape, np.float32)
         grain *= draws.strength("noise")
-        grain += picture
-        picture = to_bytes(grain)
+        picture = to_bytes(picture + grain)
+    if draws.happens("compression"):
+        picture = compressed(picture, 100 - round(draws.strength("compression")))
     return picture
+
+
+def compressed(picture: Array, quality: int) -> Array:
+    """Write a picture as JPEG and read it again: three bands as colours, others one by one."""
+
+    def again(part: Array) -> Array:
+        _, content = cv2.imencode(".jpg", part, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        read: Array = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+        return read
+
+    if picture.shape[2] == RGB:
+        # OpenCV takes the bands for blue, green, red, which weigh otherwise.
+        return np.ascontiguousarray(again(picture[..., ::-1])[..., ::-1])
+    bands = [np.ascontiguousarray(picture[..., band]) for band in range(picture.shape[2])]
+    return np.stack([again(band) for band in bands], axis=2)
 
 
 def equalized(picture: Array, clip: float) -> Array:

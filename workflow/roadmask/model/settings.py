@@ -63,6 +63,10 @@ class AugmentationSettings:
         Factor of the distance to grey, a natural logarithm; pictures of three bands.
     greyscale
         All bands become their mean.
+    band_permutation
+        The bands in another order.
+    illumination, illumination_limit
+        Smoothly lighter here and darker there, by a share.
     clahe, clahe_limit
         Contrast-limited adaptive histogram equalization, its clip limit from 1 on.
     resolution, resolution_limit
@@ -72,7 +76,9 @@ class AugmentationSettings:
     sharpness, sharpness_limit
         Unsharp masking, its amount.
     noise, noise_limit
-        Normal, its deviation in levels of 0 to 255.
+        Normal, its deviation in levels of 0 to 255; half of the time the same in all bands.
+    compression, compression_limit
+        As JPEG shows it, whose quality is 100 less this at worst.
     band_dropout
         One band becomes 0; pictures of two bands and more.
     cut_out, cut_out_limit
@@ -111,6 +117,9 @@ class AugmentationSettings:
     saturation: float = 0.0
     saturation_limit: float = 0.4
     greyscale: float = 0.0
+    band_permutation: float = 0.0
+    illumination: float = 0.0
+    illumination_limit: float = 0.3
     clahe: float = 0.0
     clahe_limit: float = 3.0
     resolution: float = 0.0
@@ -121,6 +130,8 @@ class AugmentationSettings:
     sharpness_limit: float = 1.0
     noise: float = 0.0
     noise_limit: float = 8.0
+    compression: float = 0.0
+    compression_limit: float = 75.0
     band_dropout: float = 0.0
     cut_out: float = 0.0
     cut_out_limit: float = 0.3
@@ -160,11 +171,13 @@ LIMITS = {
     "haze": (0, 0.95),
     "hue": (0, 180),
     "saturation": (0, 2),
+    "illumination": (0, 1),
     "clahe": (1, 40),
     "resolution": (1, 8),
     "blur": (0, 10),
     "sharpness": (0, 5),
     "noise": (0, 100),
+    "compression": (0, 99),
     "cut_out": (0, 0.9),
 }
 
