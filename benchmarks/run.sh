@@ -12,6 +12,9 @@ echo "== planning 2,000 sheets"
 echo "== colour alone on the demo city"
 PYTHONPATH=workflow "$python" -m roadmask demo --output "$scratch/demo" --demo.seed 1 --demo.broken_lines 0.1
 "$python" benchmarks/colour_baseline.py "$scratch/demo"
+echo "== the input and the steps of training"
+PYTHONPATH=workflow "$python" benchmarks/training.py
+PYTHONPATH=workflow "$python" benchmarks/training.py --strong
 if [ -d "$data/nyc_manhattan" ]; then
   echo "== filling regions"
   "$python" benchmarks/region_fill.py "$data/nyc_manhattan"

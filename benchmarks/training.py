@@ -117,17 +117,16 @@ def measure(
             best[name] = max(best[name], steps_a_second(function, count))
     images = {name: rate * settings.batch_size for name, rate in best.items()}
     print(
-        f"arithmetic {precision}, {threads} threads, crops of {settings.crop}, {settings.batch_size} a step"
+        f"arithmetic {precision}, {threads} threads, "
+        f"crops of {settings.crop}, {settings.batch_size} a step"
     )
     print(f"input alone           {images['input']:8.1f} images/s")
     print(f"bare model.fit        {images['bare']:8.1f} images/s  {best['bare']:6.2f} steps/s")
     print(
         f"training              {images['training']:8.1f} images/s  {best['training']:6.2f} steps/s"
     )
-    print(f"input / training speed of the network: {best['input'] / best['bare']:.1f} (5 or more)")
-    print(
-        f"training / bare model.fit:             {best['training'] / best['bare']:.3f} (0.95 or more)"
-    )
+    print(f"input / bare model.fit     {best['input'] / best['bare']:8.1f} (5 or more)")
+    print(f"training / bare model.fit  {best['training'] / best['bare']:8.3f} (0.95 or more)")
 
 
 def main() -> None:

@@ -6,33 +6,28 @@ import csv
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 import zipfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from rasterio.crs import CRS
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import tensorflow as tf
+from model_makers import SIZE, UNKNOWN, make_dataset, train_split
+from PIL import Image
 
 from roadmask.__main__ import main
-from roadmask.dataset.command import class_weights
-from roadmask.dataset.records import Sample, encode
 from roadmask.errors import InputError, SettingError
 from roadmask.files import sha256
-from roadmask.grid import Grid
 from roadmask.model import training
 from roadmask.model.card import Card, embed_card, read_card
 from roadmask.model.history import Epoch, best_row, is_over, learning_rate
@@ -50,72 +45,10 @@ from roadmask.model.networks.layers import training_twin
 from roadmask.model.pipeline import Split, TrainingStream, validation_batches
 from roadmask.model.settings import ARCHITECTURES, LOSSES, TrainingSettings, no_augmentation
 from roadmask.model.validation import Validator
-from roadmask.tile_pairs import TilePair
-
-UNKNOWN = 255
-SIZE = 32
 
 
 def weights_of(model):
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-
-
-def make_pair(rng, bands=3, classes=1, size=SIZE):
-    """A picture whose label shows in its first band, with a corner that is not known."""
-    label = rng.integers(0, classes + 1, (size // 8, size // 8), dtype=np.uint8)
-    label = label.repeat(8, axis=0).repeat(8, axis=1)
-    image = rng.integers(0, 60, (bands, size, size), dtype=np.uint8)
-    image[0] += (label * (180 // classes)).astype(np.uint8)
-    label[:4, :4] = UNKNOWN
-    transform = Affine(0.5, 0, 980_000, 0, -0.5, 200_000)
-    grid = Grid(size, size, transform, CRS.from_epsg(2263))
-    return TilePair(image, np.ones(label.shape, bool), label, grid)
-
-
-def make_dataset(folder, tiles=8, bands=3, classes=1, size=SIZE):
-    """Write shards and what `model` reads of dataset.json, as stage `dataset` does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(5)
-    names = ["other", "road", "track", "path"][: classes + 1]
-    splits = {}
-    for split, count in (("train", tiles), ("val", 4)):
-        path = folder / f"{split}-00000-of-00001.tfrecord"
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            held = np.zeros(256, int)
-            for number in range(count):
-                pair = make_pair(rng, bands, classes, size)
-                held += np.bincount(pair.label.ravel(), minlength=256)
-                writer.write(encode(Sample("s", f"s_{number}", pair)).record)
-        splits[split] = {
-            "tiles": count,
-            "pixels": {
-                **{name: int(held[index]) for index, name in enumerate(names)},
-                "unknown": int(held[UNKNOWN]),
-            },
-            "shards": [{"name": path.name, "records": count, "sha256": sha256(path)}],
-        }
-    content = {
-        "bands": list(range(1, bands + 1)),
-        "scale": None,
-        "tile_size": size,
-        "classes": names,
-        "class_weights": class_weights({name: splits["train"]["pixels"][name] for name in names}),
-        "splits": splits,
-    }
-    path = folder / "dataset.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
-
-
-def train_split(dataset_path):
-    content = json.loads(dataset_path.read_text(encoding="utf-8"))
-    (shard,) = content["splits"]["train"]["shards"]
-    return Split(
-        (dataset_path.parent / shard["name"],),
-        shard["records"],
-        content["tile_size"],
-        len(content["bands"]),
-    )
 
 
 def row(epoch, mean=0.5, val_loss=1.0):
@@ -450,6 +383,30 @@ class TestStream:
         assert set(passes[0]) == set(passes[1]) == set(passes[2])
         assert not passes[0] == passes[1] == passes[2]
 
+    @pytest.mark.parametrize("cache", [0, 2**30])
+    def test_the_parts_of_a_batch_make_it_up(self, tmp_path, monkeypatch, cache):
+        monkeypatch.setattr("roadmask.model.pipeline.CACHE_BYTES", cache)
+        split = self.numbered(tmp_path)
+        stream = TrainingStream(split, replace(self.settings, batch_size=4), 16, threads=2)
+        whole = self.take(stream, 3, 3)
+        parts = [
+            [(x.numpy(), y.numpy()) for x, y in stream.batches(3, part, 2).take(3)]
+            for part in range(2)
+        ]
+        for number, (images, labels) in enumerate(whole):
+            assert np.array_equal(images, np.concatenate([part[number][0] for part in parts]))
+            assert np.array_equal(labels, np.concatenate([part[number][1] for part in parts]))
+
+    @pytest.mark.parametrize("cache", [0, 2**30])
+    def test_without_an_order_asked_for_each_pass_still_has_every_tile(
+        self, tmp_path, monkeypatch, cache
+    ):
+        monkeypatch.setattr("roadmask.model.pipeline.CACHE_BYTES", cache)
+        split = self.numbered(tmp_path, tiles=6)
+        chosen = replace(self.plain, deterministic=False)
+        batches = self.take(TrainingStream(split, chosen, 16, threads=2), 0, 2)
+        assert len({image.tobytes() for images, _ in batches for image in images}) == 6
+
     def test_sizes_that_the_network_can_not_take_are_padded_with_unknown(self, tmp_path):
         split = self.numbered(tmp_path, tiles=2, size=40)
         stream = TrainingStream(split, replace(self.plain, crop=64), 16, threads=1)
@@ -554,6 +511,32 @@ class TestCommand:
             "tensorboard",
         }
         assert len(list((trained.parent / "tensorboard").glob("*/events.*"))) == 2
+
+    def test_the_card_for_people_has_hashes_splits_and_settings(self, trained):
+        text = (trained.parent / "card.md").read_text(encoding="utf-8")
+        dataset = trained.parent.parent / "dataset" / "dataset.json"
+        for expected in (sha256(trained), sha256(dataset), "| train | 8 |"):
+            assert expected in text
+        assert "| `training.learning_rate` | 0.01 |" in text
+        assert "rotation_limit" not in text
+        assert "| `training.augmentation.exposure_limit` | 0.1 |" in text
+
+    def test_the_sheet_shows_tiles_and_what_becomes_of_them(self, trained):
+        with Image.open(trained.parent / "augmentation.png") as image:
+            sheet = np.asarray(image)
+        # Four tiles, their labels below, six changes each, four pixels between.
+        assert sheet.shape == (8 * (SIZE + 4) - 4, 7 * (SIZE + 4) - 4, 3)
+        assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000
+
+    def test_tensorboard_has_curves_and_pictures(self, trained):
+        (file,) = (trained.parent / "tensorboard" / "validation").iterdir()
+        tags = [
+            value.tag
+            for event in tf.compat.v1.train.summary_iterator(str(file))
+            for value in event.summary.value
+        ]
+        assert tags.count("loss") == tags.count("mean_iou") == 3
+        assert sum(tag.startswith("picture, label, prediction") for tag in tags) == 3
 
     @pytest.mark.parametrize("change", ["member", "content", "zip", "missing"])
     def test_a_file_without_a_card_is_refused(self, tmp_path, change):
@@ -682,25 +665,6 @@ class TestTraining:
             path.write_text(json.dumps(content))
         with pytest.raises(InputError):
             make_model(path, tmp_path / "model.keras", "unet", QUICK, threads=1)
-
-
-@pytest.mark.slow
-def test_after_kill_9_training_goes_on(trained, tmp_path):
-    dataset = trained.parent.parent / "dataset" / "dataset.json"
-    output = tmp_path / "model.keras"
-    keys = [f"--{key}={str(value).lower()}" for key, value in QUICK.by_key().items()]
-    workflow = Path(__file__).resolve().parent.parent / "workflow"
-    command = [sys.executable, "-m", "roadmask", "model", str(dataset), "--output", str(output)]
-    command += ["--threads", "2", *keys]
-    environment = {**os.environ, "PYTHONPATH": str(workflow)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        for line in process.stderr:
-            if line.startswith("epoch 1/3"):
-                process.send_signal(signal.SIGKILL)
-                break
-    again = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment, check=True)
-    assert "going on after epoch 1" in again.stderr
-    assert (tmp_path / "history.csv").read_text().count("\n") == 4
 
 
 def test_cards_are_read_without_tensorflow(repository):

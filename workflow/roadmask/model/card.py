@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmask.errors import InputError
+from roadmask.model.settings import AUGMENTATION, LIMIT
 
 # The member of the .keras file, which is a zip archive. Keras ignores what it does not know.
 MEMBER = "roadmask.json"
@@ -71,6 +72,19 @@ class Card:
     def as_json(self) -> dict[str, Any]:
         """Return what is written to ``model.json``."""
         return asdict(self)
+
+    def telling_settings(self) -> dict[str, Any]:
+        """Return the settings without those of random changes that never happen."""
+        never = {
+            key
+            for key, value in self.settings.items()
+            if key.startswith(f"training.{AUGMENTATION}.") and not value
+        }
+        return {
+            key: value
+            for key, value in self.settings.items()
+            if key.removesuffix(LIMIT) not in never
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Card:

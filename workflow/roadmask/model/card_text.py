@@ -10,7 +10,6 @@ from typing import Any
 
 from roadmask.model.card import Card
 from roadmask.model.history import Epoch
-from roadmask.model.settings import LIMIT
 
 NOTHING = "–"
 
@@ -140,13 +139,10 @@ def _figures(card: Card, rows: Sequence[Epoch]) -> Iterator[str]:
 
 def _settings(card: Card) -> Iterator[str]:
     yield "## Settings"
-    settings = {
-        key: value
-        for key, value in card.settings.items()
-        # How strong a change is at most says nothing where it never happens.
-        if not key.endswith(LIMIT) or card.settings.get(key.removesuffix(LIMIT))
-    }
-    yield table(("key", "value"), [(f"`{key}`", _value(value)) for key, value in settings.items()])
+    yield table(
+        ("key", "value"),
+        [(f"`{key}`", _value(value)) for key, value in card.telling_settings().items()],
+    )
 
 
 def _value(value: object) -> str:

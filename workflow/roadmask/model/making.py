@@ -23,7 +23,7 @@ from roadmask.files import replacing, sha256, write_json, write_text
 from roadmask.grid import Grid
 from roadmask.model.card import Card, embed_card, outputs_of, read_card
 from roadmask.model.card_text import card_text
-from roadmask.model.devices import chosen_strategy, is_chief
+from roadmask.model.devices import chosen_strategy, from_chief, is_chief
 from roadmask.model.losses import MaskedLoss
 from roadmask.model.networks import find_architecture
 from roadmask.model.pictures import augmentation_sheet, write_png
@@ -257,6 +257,8 @@ def make_model(
     )
     if not is_chief(strategy):
         log.info("trained; the first machine writes the model")
+        # Nobody leaves before it has: it would take that for a failure.
+        from_chief(strategy, [0.0])
         return
     best = result.best
     card = Card(
@@ -282,6 +284,7 @@ def make_model(
     facts = json.loads(dataset_path.read_text(encoding="utf-8"))
     write_text(output.parent / "card.md", card_text(card, facts, result.rows, sha256(output)))
     state_folder.remove()
+    from_chief(strategy, [0.0])
     log.info(
         "best epoch %d: validation mean IoU %.4f%s",
         best.epoch,
