@@ -486,7 +486,7 @@ class Training(Section):
         "multi_worker: the machines that TF_CONFIG names do; auto: mirrored with several GPUs",
     )
     deterministic: bool = Field(
-        default=True, description="whether the same seed must give the same network"
+        default=True, description="whether samples come in the same order every time"
     )
     seed: Seed = Field(
         default=1, description="of the weights, the order, the augmentation and the dropout"

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,8 @@ def run(arguments: argparse.Namespace) -> None:
     exported = write_formats(model, card, arguments.formats, tiles, folder)
     shutil.rmtree(folder / ACTIVATIONS, ignore_errors=True)
     if arguments.layers:
-        write_activations(model, arguments.layers, tiles[0][0], folder / ACTIVATIONS)
+        picture = fitting(tiles[0][0], card.input_stride)
+        write_activations(model, arguments.layers, picture, folder / ACTIVATIONS)
     write_json(
         arguments.output,
         {
@@ -134,7 +136,7 @@ def write_formats(
     for name, file in NAMES.items():
         if name not in formats:
             _remove(folder / file)
-    pictures = np.stack([_fitting(picture, card.input_stride) for picture, _ in tiles])
+    pictures = np.stack([fitting(picture, card.input_stride) for picture, _ in tiles])
     expected = model(pictures, training=False).numpy()
     done: dict[str, Any] = {}
     for name in formats:
@@ -162,7 +164,7 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _fitting(picture: Array, stride: int) -> Array:
+def fitting(picture: Array, stride: int) -> Array:
     """Cut what the network takes out of a tile; widen a tile smaller than that."""
     side = max(stride, picture.shape[0] // stride * stride)
     fitting = np.zeros((side, side, picture.shape[2]), np.uint8)
@@ -173,16 +175,10 @@ def _fitting(picture: Array, stride: int) -> Array:
 
 def write_savedmodel(model: keras.Model, card: Card, path: Path) -> Answer:
     """Write TensorFlow's SavedModel, whose signature TensorFlow Serving finds by itself."""
-    import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
     with replacing_folder(path) as temporary:
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint(
-            "serving_default", _serving(model), input_signature=[_specification(card)]
-        )
-        archive.write_out(str(temporary), verbose=False)
+        _save_serving(model, card, temporary)
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
 
     def answer(pictures: Array) -> NDArray[np.float32]:
@@ -228,8 +224,10 @@ def write_tflite(model: keras.Model, card: Card, path: Path) -> Answer:
     """Write TensorFlow Lite, for telephones and drones."""
     import tensorflow as tf  # noqa: PLC0415
 
-    serve = tf.function(_serving(model)).get_concrete_function(_specification(card))
-    content = tf.lite.TFLiteConverter.from_concrete_functions([serve], model).convert()
+    # Not straight from the function: such a file answers with NaN (TensorFlow 2.21, Keras 3.15).
+    with tempfile.TemporaryDirectory() as folder:
+        _save_serving(model, card, Path(folder))
+        content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     interpreter = tf.lite.Interpreter(str(path))
@@ -252,6 +250,15 @@ WRITERS: dict[str, Callable[[Any, Card, Path], Answer]] = {
     "onnx": write_onnx,
     "tflite": write_tflite,
 }
+
+
+def _save_serving(model: keras.Model, card: Card, folder: Path) -> None:
+    import keras  # noqa: PLC0415
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", _serving(model), input_signature=[_specification(card)])
+    archive.write_out(str(folder), verbose=False)
 
 
 def _serving(model: keras.Model) -> Callable[[Any], dict[str, Any]]:

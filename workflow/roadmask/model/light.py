@@ -194,8 +194,7 @@ def compressed(picture: Array, quality: int) -> Array:
 
     def again(part: Array) -> Array:
         _, content = cv2.imencode(".jpg", part, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        read: Array = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-        return read
+        return np.asarray(cv2.imdecode(content, cv2.IMREAD_UNCHANGED), np.uint8)
 
     if picture.shape[2] == RGB:
         # OpenCV takes the bands for blue, green, red, which weigh otherwise.

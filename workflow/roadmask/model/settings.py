@@ -239,8 +239,8 @@ class TrainingSettings:
         ``multi_worker``: the machines of ``TF_CONFIG`` do. ``auto``: ``mirrored`` where
         there is more than one GPU, else ``single``.
     deterministic
-        Whether the same seed must give the same network. Else samples may come in the order
-        that they are ready in, and GPUs may add in any order.
+        Whether samples must come in the same order every time, so that the same seed gives
+        the same network. Else they come as they are ready. GPUs add in any order.
     seed
         Of the weights, the order, the augmentation and the dropout.
     augmentation
