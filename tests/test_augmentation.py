@@ -223,6 +223,14 @@ class TestLight:
             np.testing.assert_array_equal(label, plain_label)
             assert not picture[:6, :9].any()
 
+    def test_a_black_shadow_with_a_label_is_a_picture(self):
+        black, label = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+        label[:, 4:] = UNKNOWN
+        augmenter = Augmenter(replace(PLAIN, **surely("haze")), 1, 8)
+        made = np.stack([augmenter.make(black, label, number)[0] for number in range(5)])
+        assert made[:, :, :4].max() > 40
+        assert not made[:, :, 4:].any()
+
     @pytest.mark.parametrize("name", ["gamma", "exposure", "white_balance", "contrast", "haze"])
     def test_the_order_of_tones_stays(self, name):
         ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 256, axis=0)

@@ -103,8 +103,8 @@ class Augmenter:
         Parameters
         ----------
         picture
-            uint8 ``(rows, columns, bands)``, of a square tile. 0 in all bands is where there
-            is no picture, and stays so.
+            uint8 ``(rows, columns, bands)``, of a square tile. 0 in all bands stays so where
+            the label is not known: there is no picture.
         label
             uint8 ``(rows, columns)``: index of the class, 255 not known.
         number
@@ -119,4 +119,4 @@ class Augmenter:
         """
         draws = Draws.of_sample(self.settings, self.seed, number)
         picture, label = turned(*cut(picture, label, self.crop, draws), draws)
-        return relit(picture, draws), label
+        return relit(picture, label, draws), label

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roadmask.model.geometry import by_bands
+from roadmask.style import UNKNOWN
 
 if TYPE_CHECKING:
     from roadmask.model.augmentation import Draws
@@ -44,14 +45,16 @@ OF_VALUES = (
 )
 
 
-def relit(picture: Array, draws: Draws) -> Array:
+def relit(picture: Array, label: Array, draws: Draws) -> Array:
     """Change a picture as drawn.
 
     Parameters
     ----------
     picture
-        uint8 ``(rows, columns, bands)``. Pixels that are 0 in all bands stay so: they are
-        where there is no picture.
+        uint8 ``(rows, columns, bands)``.
+    label
+        uint8 ``(rows, columns)``. Pixels that are 0 in all bands and whose label is not known
+        stay so: they are where there is no picture. Those with a label are a deep shadow.
     draws
         The sample's random numbers.
     """
@@ -59,15 +62,15 @@ def relit(picture: Array, draws: Draws) -> Array:
     picture = with_values(picture, draws)
     picture = with_colour(picture, draws)
     picture = with_detail(picture, draws)
-    if picture is not before:
-        # Looked for in one band first, as most pictures have nearly no 0.
-        darkest = before[..., 0] == 0
-        if darkest.any():
-            picture[darkest & ~before.any(axis=2)] = 0
     if draws.happens("band_dropout") and picture.shape[2] > 1:
         picture = picture.copy()
         picture[..., int(draws.share("band_dropout") * picture.shape[2])] = 0
-    return with_hole(picture, draws) if draws.happens("cut_out") else picture
+    if draws.happens("cut_out"):
+        picture = with_hole(picture, draws)
+    unknown = label == UNKNOWN
+    if picture is not before and unknown.any():
+        picture[unknown & ~before.any(axis=2)] = 0
+    return picture
 
 
 def with_values(picture: Array, draws: Draws) -> Array:
@@ -237,7 +240,6 @@ def with_hole(picture: Array, draws: Draws) -> Array:
     row = int(draws.share("cut_out", 2) * (rows - height + 1))
     column = int(draws.share("cut_out", 3) * (columns - width + 1))
     covered = picture.copy()
-    hole = covered[row : row + height, column : column + width]
     mean = np.array([picture[..., band].mean() for band in range(picture.shape[2])])
-    hole[hole.any(axis=2)] = to_bytes(mean)
+    covered[row : row + height, column : column + width] = to_bytes(mean)
     return covered
