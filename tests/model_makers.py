@@ -60,6 +60,7 @@ def make_dataset(folder, tiles=8, bands=3, classes=1, size=SIZE):
         "tile_size": size,
         "classes": names,
         "class_weights": class_weights({name: splits["train"]["pixels"][name] for name in names}),
+        "channels": {"mean": [30.0] * bands, "deviation": [20.0] * bands},
         "splits": splits,
     }
     path = folder / "dataset.json"

@@ -476,6 +476,8 @@ class TestCommand:
         assert 0 < card.threshold <= 1
         assert card.pixel_metres == pytest.approx(0.1524, rel=1e-3)
         assert card.settings["training.epochs"] == 3
+        assert card.band_mean == (30.0, 30.0, 30.0)
+        assert card.band_deviation == (20.0, 20.0, 20.0)
         beside = json.loads(trained.with_suffix(".json").read_text(encoding="utf-8"))
         assert Card.from_json(beside) == card
         dataset = trained.parent.parent / "dataset" / "dataset.json"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,9 @@ class Card:
         What was measured on the validation split with the stored weights and threshold.
     versions
         Of the software.
+    band_mean, band_deviation
+        Of each band over the training pictures, in levels of 0 to 255: by these, pictures
+        from elsewhere can be brought to what the network knows. None where not recorded.
     """
 
     architecture: str
@@ -68,6 +71,8 @@ class Card:
     dataset_sha256: str
     figures: Mapping[str, Any]
     versions: Mapping[str, str]
+    band_mean: tuple[float, ...] | None = None
+    band_deviation: tuple[float, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what is written to ``model.json``."""
@@ -111,12 +116,18 @@ class Card:
             dataset_sha256=str(content["dataset_sha256"]),
             figures=dict(content["figures"]),
             versions=dict(content["versions"]),
+            band_mean=_floats(content.get("band_mean")),
+            band_deviation=_floats(content.get("band_deviation")),
         )
         if card.outputs != outputs_of(len(card.classes)):
             raise ValueError(f"{card.outputs} outputs for the classes {card.classes}")
         if (card.threshold is None) != (card.outputs > 1):
             raise ValueError(f"the threshold {card.threshold} with {card.outputs} outputs")
         return card
+
+
+def _floats(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(map(float, values))
 
 
 def outputs_of(classes: int) -> int:

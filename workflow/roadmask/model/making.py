@@ -54,6 +54,8 @@ class Dataset:
         By split, the pixels of each class, ``other`` first.
     class_weights
         Of ``other`` and each class, which make them count alike.
+    band_mean, band_deviation
+        Of each band over the training pictures; None in data sets that do not say.
     sha256
         Of the file, which holds the checksums of all shards.
     """
@@ -64,6 +66,8 @@ class Dataset:
     splits: dict[str, Split]
     pixels: dict[str, tuple[int, ...]]
     class_weights: tuple[float, ...]
+    band_mean: tuple[float, ...] | None
+    band_deviation: tuple[float, ...] | None
     sha256: str
 
     @classmethod
@@ -88,6 +92,11 @@ class Dataset:
                 for name in splits
             }
             weights = tuple(float(content["class_weights"][name]) for name in classes)
+            channels = content.get("channels")
+            mean, deviation = (
+                None if channels is None else tuple(map(float, channels[name]))
+                for name in ("mean", "deviation")
+            )
         except FileNotFoundError as error:
             raise InputError(path, "there is no such file", "Make stage dataset first") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -111,6 +120,8 @@ class Dataset:
             splits=splits,
             pixels=pixels,
             class_weights=weights,
+            band_mean=mean,
+            band_deviation=deviation,
             sha256=sha256(path),
         )
 
@@ -278,6 +289,8 @@ def make_model(
             if name.startswith("val_") or name == "epoch"
         },
         versions={"roadmask": __version__, **versions},
+        band_mean=dataset.band_mean,
+        band_deviation=dataset.band_deviation,
     )
     save_model(output, model, result, card)
     write_json(output.with_suffix(".json"), card.as_json())
