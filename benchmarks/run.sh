@@ -14,6 +14,9 @@ PYTHONPATH=workflow "$python" -m roadmask demo --output "$scratch/demo" --demo.s
 "$python" benchmarks/colour_baseline.py "$scratch/demo"
 echo "== training speed of the networks"
 "$python" benchmarks/networks.py --seconds 5
+echo "== the input and the steps of training"
+PYTHONPATH=workflow "$python" benchmarks/training.py
+PYTHONPATH=workflow "$python" benchmarks/training.py --strong
 if [ -d "$data/nyc_manhattan" ]; then
   echo "== filling regions"
   "$python" benchmarks/region_fill.py "$data/nyc_manhattan"

@@ -14,7 +14,7 @@ from working_folder import Folder
 
 from planning import documents, reruns
 from planning.reruns import STEPS, step_of
-from planning.settings import Settings, leaves
+from planning.settings import Augmentation, Settings, leaves
 
 # For every leaf: the way of labelling under which it counts, and another value.
 REGIONS, POLYGONS, RASTER, BUFFER = "regions", "polygons", "raster", "buffer"
@@ -77,6 +77,8 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "model.backbone": (REGIONS, {"architecture": "deeplabv3plus", "backbone": "mobilenetv2"}),
     "model.output_stride": (REGIONS, {"architecture": "deeplabv3plus", "output_stride": 8}),
     "model.weights": (REGIONS, "ready.keras"),
+    "model.export": (REGIONS, ["onnx"]),
+    "model.activations": (REGIONS, ["logits"]),
     "training.epochs": (REGIONS, 3),
     "training.batch_size": (REGIONS, 3),
     "training.learning_rate": (REGIONS, 0.01),
@@ -87,10 +89,22 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "training.plateau_patience": (REGIONS, 3),
     "training.plateau_divisor": (REGIONS, 3),
     "training.average": (REGIONS, 0.9),
-    "training.flips": (REGIONS, False),
-    "training.light": (REGIONS, 0.1),
     "training.precision": (REGIONS, "float32"),
     "training.seed": (REGIONS, 3),
+    "training.warm_up": (REGIONS, 0.1),
+    "training.focal_gamma": (REGIONS, 1),
+    "training.tversky_misses": (REGIONS, 0.6),
+    "training.class_weights": (REGIONS, "balanced"),
+    "training.weight_decay": (REGIONS, 0.001),
+    "training.clip_norm": (REGIONS, 1),
+    "training.xla": (REGIONS, True),
+    "training.strategy": (REGIONS, "single"),
+    "training.deterministic": (REGIONS, False),
+    # Whatever they are, a probability or a limit: another value that is possible.
+    **{
+        f"training.{key}": (REGIONS, value * 0.9 if value else 0.9)
+        for key, value in leaves(Augmentation(), "augmentation.").items()
+    },
     "prediction.paths": (REGIONS, ["imagery/*.jp2", "more/d.jp2"]),
     "prediction.model": (REGIONS, "ready.keras"),
     "prediction.window": (REGIONS, 256),

@@ -85,7 +85,7 @@ def test_training_is_as_the_network_has_it() -> None:
     spec.loader.exec_module(module)
 
     ours = leaves(Training())
-    theirs = {field.name: field.default for field in fields(module.TrainingSettings)}
+    theirs = module.TrainingSettings().leaves()
     assert ours == theirs
     assert set(SCHEMA["$defs"]["Training"]["properties"]["loss"]["enum"]) == set(module.LOSSES)
 
@@ -191,7 +191,7 @@ def test_all_problems_are_named_at_once() -> None:
         # What `--config 'tiles={size: 300}'` hands over.
         ("tiles: {size: '300'}", "tiles.size", 300),
         ("imagery: {bands: ['4', '1']}", "imagery.bands", [4, 1]),
-        ("training: {flips: 'false'}", "training.flips", False),
+        ("training: {xla: 'false'}", "training.xla", False),
         ("area: {path: 'null'}", "area.path", None),
         # YAML takes it for text.
         ("training: {learning_rate: 1e-3}", "training.learning_rate", 0.001),

@@ -111,6 +111,11 @@ class Plan:
             if value != defaults[key]
         ]
 
+    @property
+    def exports_model(self) -> bool:
+        """Whether the network is wanted in other formats, or pictures of its layers."""
+        return bool(self.settings.model.export or self.settings.model.activations)
+
     @cached_property
     def scenes(self) -> Scenes:
         """The scenes of the run."""

@@ -20,6 +20,7 @@ STEPS = (
     "selection",
     "dataset",
     "model",
+    "exports",
     "predictions",
     "evaluation",
     "report",
@@ -39,6 +40,7 @@ RULES = {
     "summarize_selection": "selection",
     "write_dataset": "dataset",
     "train_model": "model",
+    "export_model": "exports",
     "predict_*": "predictions",
     "mosaic_predictions": "predictions",
     "evaluate": "evaluation",
@@ -107,6 +109,11 @@ TABLE = (
     Row(("labels.reference.*",), _since("evaluation")),
     Row(("selection.*",), _AFTER_SELECTION),
     Row(("split.*",), _since("dataset")),
+    Row(
+        ("model.export", "model.activations"),
+        ("exports", "report"),
+        "which shows the settings",
+    ),
     Row(("model.*", "training.*"), _since("model")),
     Row(
         ("prediction.paths",),

@@ -26,6 +26,7 @@ COMMANDS = {
     "selection-summary": "roadmask.selection_summary",
     "dataset": "roadmask.dataset",
     "model": "roadmask.model",
+    "exports": "roadmask.model.exports",
     "predictions": "roadmask.predictions",
     "evaluation": "roadmask.evaluation",
     "report": "roadmask.report",

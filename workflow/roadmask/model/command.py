@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import fields
 from pathlib import Path
 
 from roadmask.model.network_settings import NetworkSettings
@@ -23,13 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model.weights", dest="weights", help="auto, imagenet or a file; default: random numbers"
     )
-    for field in fields(TrainingSettings):
+    for name, default in TrainingSettings().leaves().items():
         parser.add_argument(
-            f"--training.{field.name}",
-            dest=field.name,
-            type=_boolean if isinstance(field.default, bool) else type(field.default),
-            default=field.default,
-            help=f"default {field.default}",
+            f"--training.{name}",
+            dest=f"training.{name}",
+            type=_boolean if isinstance(default, bool) else type(default),
+            default=default,
+            help=f"default {default}",
         )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
 
@@ -42,8 +41,8 @@ def _boolean(text: str) -> bool:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train a network and write it with its card."""
-    settings = TrainingSettings(
-        **{field.name: getattr(arguments, field.name) for field in fields(TrainingSettings)}
+    settings = TrainingSettings.from_leaves(
+        {name: getattr(arguments, f"training.{name}") for name in TrainingSettings().leaves()}
     )
     network = NetworkSettings(
         arguments.architecture, arguments.backbone, arguments.output_stride, arguments.weights

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -18,12 +19,16 @@ from rasterio.crs import CRS
 from roadmask import __version__
 from roadmask.dataset.reading import parse_place
 from roadmask.errors import InputError
-from roadmask.files import replacing, sha256, write_json
+from roadmask.files import replacing, sha256, write_json, write_text
 from roadmask.grid import Grid
 from roadmask.model.card import Card, embed_card, outputs_of, read_card
+from roadmask.model.card_text import card_text
+from roadmask.model.devices import chosen_strategy, from_chief, is_chief
+from roadmask.model.losses import MaskedLoss
 from roadmask.model.network_settings import NetworkSettings
 from roadmask.model.networks import build_network
 from roadmask.model.networks.reach import receptive_reach
+from roadmask.model.pictures import augmentation_sheet, write_png
 from roadmask.model.pipeline import Split, TrainingStream, validation_batches
 from roadmask.model.pretrained import start_from
 from roadmask.model.settings import TrainingSettings
@@ -48,6 +53,12 @@ class Dataset:
         By index, ``other`` first.
     splits
         By name.
+    pixels
+        By split, the pixels of each class, ``other`` first.
+    class_weights
+        Of ``other`` and each class, which make them count alike.
+    band_mean, band_deviation
+        Of each band over the training pictures; None in data sets that do not say.
     sha256
         Of the file, which holds the checksums of all shards.
     """
@@ -56,6 +67,10 @@ class Dataset:
     scale: tuple[tuple[float, float], ...] | None
     classes: tuple[str, ...]
     splits: dict[str, Split]
+    pixels: dict[str, tuple[int, ...]]
+    class_weights: tuple[float, ...]
+    band_mean: tuple[float, ...] | None
+    band_deviation: tuple[float, ...] | None
     sha256: str
 
     @classmethod
@@ -75,6 +90,16 @@ class Dataset:
                 for name in ("train", "val")
             }
             classes = tuple(content["classes"])
+            pixels = {
+                name: tuple(content["splits"][name]["pixels"][each] for each in classes)
+                for name in splits
+            }
+            weights = tuple(float(content["class_weights"][name]) for name in classes)
+            channels = content.get("channels")
+            mean, deviation = (
+                None if channels is None else tuple(map(float, channels[name]))
+                for name in ("mean", "deviation")
+            )
         except FileNotFoundError as error:
             raise InputError(path, "there is no such file", "Make stage dataset first") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -96,8 +121,43 @@ class Dataset:
             scale=None if scale is None else tuple((low, high) for low, high in scale),
             classes=classes,
             splits=splits,
+            pixels=pixels,
+            class_weights=weights,
+            band_mean=mean,
+            band_deviation=deviation,
             sha256=sha256(path),
         )
+
+    def require_lessons(self, path: Path) -> None:
+        """Refuse to train where there is nothing to learn, and warn of what is missing.
+
+        Raises
+        ------
+        InputError
+            If the training split has no pixel of any class but other, or no other.
+        """
+        remedy = "Look at selection/ and dataset/split.gpkg, and give split.block another size"
+        for name, counts in self.pixels.items():
+            if not sum(counts):
+                raise InputError(path, f"no label in split {name} is known", remedy)
+        other, *classes = self.pixels["train"]
+        if not sum(classes):
+            raise InputError(
+                path, f"split train has no pixel of {' or '.join(self.classes[1:])}", remedy
+            )
+        if not other and len(classes) == 1:
+            raise InputError(path, f"all of split train is {self.classes[1]}", remedy)
+        for name, counts in self.pixels.items():
+            for class_name, count in zip(self.classes, counts, strict=True):
+                if not count:
+                    log.warning(
+                        "warning: split %s has no pixel of class %s: %s",
+                        name,
+                        class_name,
+                        "the network can't learn it"
+                        if name == "train"
+                        else "epochs and threshold are judged without it",
+                    )
 
     def pixel_metres(self) -> float | None:
         """Return the side of a pixel on the ground in the first record; None in pixel mode."""
@@ -156,8 +216,9 @@ def make_model(
     dataset_path
         ``dataset.json``.
     output
-        The ``.keras`` file. Beside it: ``model.json`` (the card), ``history.csv``,
-        ``tensorboard/``, and, until the training has ended, the state to go on from.
+        The ``.keras`` file. Beside it: ``model.json`` (the card), ``card.md`` (the same for
+        people), ``history.csv``, ``augmentation.png`` (samples), ``tensorboard/``, and, until
+        the training has ended, the state to go on from.
     network
         Which, and what it starts from.
     settings
@@ -172,7 +233,9 @@ def make_model(
     SettingError
         If published weights can't be had or the training fails.
     """
+    strategy = chosen_strategy(settings)
     dataset = Dataset.read(dataset_path)
+    dataset.require_lessons(dataset_path)
     size = dataset.splits["train"].size
     network.require_side(
         "training.crop" if settings.crop < size else "tiles.size", min(settings.crop, size)
@@ -188,6 +251,7 @@ def make_model(
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
+        "opencv": cv2.__version__,
     }
     state_folder = StateFolder(
         output.parent,
@@ -207,7 +271,18 @@ def make_model(
         dataset.splits["val"].tiles,
         stream.steps_per_epoch,
     )
-    result = train(model, stream, validation, dataset.classes, output.parent, state_folder)
+    loss = MaskedLoss.of(settings, dataset.class_weights)
+    if is_chief(strategy):
+        sheet = augmentation_sheet(stream, dataset.classes)
+        write_png(output.parent / "augmentation.png", sheet)
+    result = train(
+        model, stream, validation, loss, dataset.classes, output.parent, state_folder, strategy
+    )
+    if not is_chief(strategy):
+        log.info("trained; the first machine writes the model")
+        # Nobody leaves before it has: it would take that for a failure.
+        from_chief(strategy, [0.0])
+        return
     best = result.best
     card = Card(
         architecture=network.architecture,
@@ -228,10 +303,15 @@ def make_model(
         versions={"roadmask": __version__, **versions},
         reach=receptive_reach(model),
         pretrained=None if pretrained is None else pretrained.origin(),
+        band_mean=dataset.band_mean,
+        band_deviation=dataset.band_deviation,
     )
     save_model(output, model, result, card)
     write_json(output.with_suffix(".json"), card.as_json())
+    facts = json.loads(dataset_path.read_text(encoding="utf-8"))
+    write_text(output.parent / "card.md", card_text(card, facts, result.rows, sha256(output)))
     state_folder.remove()
+    from_chief(strategy, [0.0])
     log.info(
         "best epoch %d: validation mean IoU %.4f%s",
         best.epoch,
@@ -261,7 +341,8 @@ def save_model(path: Path, model: keras.Model, result: Result, card: Card) -> No
     """
     model.set_weights(result.weights)
     rng = np.random.default_rng(0)
-    side = 2 * card.input_stride
+    # All strides divide it, and no network needs more.
+    side = 64
     picture = rng.integers(0, 256, (1, side, side, len(card.bands)), dtype=np.uint8)
     expected = model(picture, training=False).numpy()
     with replacing(path) as temporary:

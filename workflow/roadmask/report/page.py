@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import shapely
 from markupsafe import Markup
+from PIL import Image
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
@@ -52,6 +54,8 @@ MUCH_UNKNOWN = 0.01
 # As stage predictions has it.
 PIXEL_SIZE_SLACK = 0.05
 NOTHING = "–"
+# Stage model leaves it beside the history.
+SAMPLES = "augmentation.png"
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,7 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         ),
         comparisons=list(comparisons(sources)),
         charts=list(charts(sources)),
+        samples=training_samples(sources),
         history=sources.history,
         best_epoch=best_epoch(sources),
         selection=sources.selection,
@@ -351,6 +356,16 @@ def comparisons(sources: Sources) -> Iterator[Comparison]:
 def best_epoch(sources: Sources) -> int | None:
     """Return the epoch whose weights were kept."""
     return None if sources.history is None else int(sources.card.figures["epoch"])
+
+
+def training_samples(sources: Sources) -> Picture | None:
+    """Return the sheet of samples that the training left, if it is there."""
+    history = sources.paths.history
+    path = history.with_name(SAMPLES) if history is not None else None
+    if path is None or not path.is_file():
+        return None
+    with Image.open(path) as image:
+        return as_jpeg(np.asarray(image), "tiles, and how augmentation changes them")
 
 
 def charts(sources: Sources) -> Iterator[Chart]:
