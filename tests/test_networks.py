@@ -356,6 +356,12 @@ class TestSettings:
         assert NetworkSettings("efficientnetlite0_unet").stride == 32
         assert NetworkSettings("unet").encoder is None
 
+    def test_64_pixels_are_enough_for_all(self):
+        # What a saved network is tried on.
+        assert all(
+            64 % traits.stride == 0 and traits.least <= 64 for traits in ARCHITECTURES.values()
+        )
+
     def test_auto_downloads_nothing(self):
         from roadmask.model.pretrained.published import DOWNLOADS
 
