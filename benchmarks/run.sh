@@ -18,6 +18,11 @@ echo "== intervals"
 "$python" benchmarks/interval_coverage.py
 echo "== planted faults: how many bad labels the doubt finds"
 "$python" benchmarks/planted_faults.py "$scratch/faults" --seeds 21 2> /dev/null
+echo "== training speed of the networks"
+"$python" benchmarks/networks.py --seconds 5
+echo "== the input and the steps of training"
+PYTHONPATH=workflow "$python" benchmarks/training.py
+PYTHONPATH=workflow "$python" benchmarks/training.py --strong
 if [ -d "$data/nyc_manhattan" ]; then
   echo "== filling regions"
   "$python" benchmarks/region_fill.py "$data/nyc_manhattan"

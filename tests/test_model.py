@@ -6,37 +6,32 @@ import csv
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 import zipfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from rasterio.crs import CRS
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import tensorflow as tf
+from model_makers import SIZE, UNKNOWN, make_dataset, train_split
+from PIL import Image
 
 from roadmask.__main__ import main
-from roadmask.dataset.records import Sample, encode
 from roadmask.errors import InputError, SettingError
 from roadmask.files import sha256
-from roadmask.grid import Grid
 from roadmask.model import training
-from roadmask.model.augmentation import random_crop, random_light, random_symmetry
 from roadmask.model.card import Card, embed_card, read_card
 from roadmask.model.history import Epoch, best_row, is_over, learning_rate
-from roadmask.model.losses import FORMULAS, MaskedLoss, pixel_sums
+from roadmask.model.losses import MaskedLoss
 from roadmask.model.making import make_model
 from roadmask.model.metrics import (
     STEPS,
@@ -46,109 +41,23 @@ from roadmask.model.metrics import (
     judge_histogram,
     mean_iou_of,
 )
-from roadmask.model.networks import NETWORKS, find_architecture
+from roadmask.model.network_settings import NetworkSettings
+from roadmask.model.networks import build_network
 from roadmask.model.networks.layers import training_twin
+from roadmask.model.networks.unet import unet
 from roadmask.model.pipeline import Split, TrainingStream, validation_batches
-from roadmask.model.settings import ARCHITECTURES, LOSSES, TrainingSettings
+from roadmask.model.settings import LOSSES, TrainingSettings, no_augmentation
 from roadmask.model.validation import Validator
-from roadmask.tile_pairs import TilePair
-
-UNKNOWN = 255
-SIZE = 32
-
-
-def weights_of(model):
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-
-
-def make_pair(rng, bands=3, classes=1, size=SIZE):
-    """A picture whose label shows in its first band, with a corner that is not known."""
-    label = rng.integers(0, classes + 1, (size // 8, size // 8), dtype=np.uint8)
-    label = label.repeat(8, axis=0).repeat(8, axis=1)
-    image = rng.integers(0, 60, (bands, size, size), dtype=np.uint8)
-    image[0] += (label * (180 // classes)).astype(np.uint8)
-    label[:4, :4] = UNKNOWN
-    transform = Affine(0.5, 0, 980_000, 0, -0.5, 200_000)
-    grid = Grid(size, size, transform, CRS.from_epsg(2263))
-    return TilePair(image, np.ones(label.shape, bool), label, grid)
-
-
-def make_dataset(folder, tiles=8, bands=3, classes=1, size=SIZE):
-    """Write shards and what `model` reads of dataset.json, as stage `dataset` does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(5)
-    splits = {}
-    for split, count in (("train", tiles), ("val", 4)):
-        path = folder / f"{split}-00000-of-00001.tfrecord"
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for number in range(count):
-                pair = make_pair(rng, bands, classes, size)
-                writer.write(encode(Sample("s", f"s_{number}", pair)).record)
-        splits[split] = {
-            "tiles": count,
-            "shards": [{"name": path.name, "records": count, "sha256": sha256(path)}],
-        }
-    names = ["other", "road", "track", "path"][: classes + 1]
-    content = {
-        "bands": list(range(1, bands + 1)),
-        "scale": None,
-        "tile_size": size,
-        "classes": names,
-        "colours": [[10 * index, 20, 30] for index in range(1, len(names))],
-        "splits": splits,
-    }
-    path = folder / "dataset.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
-
-
-def train_split(dataset_path):
-    content = json.loads(dataset_path.read_text(encoding="utf-8"))
-    (shard,) = content["splits"]["train"]["shards"]
-    return Split(
-        (dataset_path.parent / shard["name"],),
-        shard["records"],
-        content["tile_size"],
-        len(content["bands"]),
-    )
 
 
 def row(epoch, mean=0.5, val_loss=1.0):
     return Epoch(epoch, 1.0, val_loss, mean, 0.001, 0.5, 1.0, {"other": mean, "road": mean})
 
 
-class TestNetworks:
-    def test_unet_has_the_published_number_of_parameters(self):
-        model = find_architecture("unet").build((256, 256, 3), 1)
-        assert model.count_params() == 1_946_993
-        assert weights_of(model) == 1_944_049
-        assert model.output_shape == (None, 256, 256, 1)
-
-    def test_the_names_in_the_settings_are_those_of_the_networks(self):
-        assert set(ARCHITECTURES) == set(NETWORKS)
-
-    def test_an_unknown_name_is_refused_with_those_that_exist(self):
-        with pytest.raises(SettingError, match=r"model\.architecture.*'vnet'.*unet"):
-            find_architecture("vnet")
-
-    @pytest.mark.parametrize(("bands", "classes", "outputs"), [(1, 1, 1), (8, 1, 1), (4, 5, 6)])
-    @pytest.mark.parametrize("name", sorted(NETWORKS))
-    def test_any_bands_classes_and_sizes_give_probabilities(self, name, bands, classes, outputs):
-        architecture = find_architecture(name)
-        model = architecture.build((None, None, bands), classes)
-        for rows, columns in ((architecture.stride, 3 * architecture.stride), (64, 48)):
-            picture = np.full((2, rows, columns, bands), 200, np.uint8)
-            answer = model(picture, training=False).numpy()
-            assert answer.shape == (2, rows, columns, outputs)
-            assert answer.dtype == np.float32
-            assert answer.min() >= 0
-            assert answer.max() <= 1
-            if outputs > 1:
-                np.testing.assert_allclose(answer.sum(axis=-1), 1, atol=1e-5)
-
+class TestTwin:
     def test_the_twin_is_the_same_network_by_faster_means(self):
         rng = np.random.default_rng(0)
-        model = find_architecture("unet").build((None, None, 3), 1)
+        model = unet((None, None, 3), 1)
         model.set_weights([rng.uniform(0.01, 0.2, w.shape) for w in model.get_weights()])
         twin = training_twin(model)
         # Without dropout, whose random numbers would differ.
@@ -218,14 +127,67 @@ class TestLosses:
         assert float(value) == 0
         assert np.all(tape.gradient(value, logits).numpy() == 0)
 
-    def test_sums_of_parts_give_the_loss_of_the_whole(self):
+    @pytest.mark.parametrize("name", LOSSES)
+    def test_sums_of_parts_give_the_loss_of_the_whole(self, name):
         rng = np.random.default_rng(2)
         labels = rng.choice([0, 1, UNKNOWN], (4, 8, 8, 1)).astype(np.uint8)
         logits = rng.normal(size=(4, 8, 8, 1)).astype(np.float32)
-        parts = pixel_sums(labels[:1], logits[:1]) + pixel_sums(labels[1:], logits[1:])
-        for name, formula in FORMULAS.items():
-            whole = float(MaskedLoss(name)(labels, logits))
-            assert float(formula(parts)) == pytest.approx(whole, rel=1e-5)
+        loss = MaskedLoss(name, weights=(0.5, 3.0))
+        parts = loss.sums(labels[:1], logits[:1]) + loss.sums(labels[1:], logits[1:])
+        assert float(loss.of_sums(parts)) == pytest.approx(float(loss(labels, logits)), rel=1e-5)
+
+    def test_focal_and_tversky_by_hand(self):
+        logits = np.array([[[2.0, -1.0, 50.0], [0.0, -50.0, 1.0]]], np.float32)[..., None]
+        p = 1 / (1 + np.exp(-np.array([2.0, -1.0, 0.0, 1.0])))
+        truth = np.array([1, 0, 1, 0])
+        right = np.where(truth == 1, p, 1 - p)
+        focal = np.mean((1 - right) ** 1.5 * -np.log(right))
+        found = float(MaskedLoss("focal", focal_gamma=1.5)(self.labels, logits))
+        assert found == pytest.approx(focal, rel=1e-5)
+        hit, missed, false = (p * truth).sum(), ((1 - p) * truth).sum(), (p * (1 - truth)).sum()
+        tversky = 1 - (hit + 0.5) / (hit + 0.8 * missed + 0.2 * false + 0.5)
+        found = float(MaskedLoss("tversky", tversky_misses=0.8)(self.labels, logits))
+        assert found == pytest.approx(tversky, rel=1e-5)
+
+    def test_focal_without_focus_is_the_crossentropy_and_even_tversky_is_dice(self):
+        rng = np.random.default_rng(3)
+        labels = rng.choice([0, 1, 2, UNKNOWN], (2, 8, 8, 1)).astype(np.uint8)
+        logits = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
+        for weights in (None, (0.2, 1.0, 4.0)):
+            for one, other in (
+                (
+                    MaskedLoss("focal", weights, focal_gamma=0.0),
+                    MaskedLoss("crossentropy", weights),
+                ),
+                (MaskedLoss("tversky", weights, tversky_misses=0.5), MaskedLoss("dice", weights)),
+            ):
+                assert float(one(labels, logits)) == pytest.approx(
+                    float(other(labels, logits)), rel=1e-5
+                )
+
+    def test_class_weights_by_hand(self):
+        labels = np.array([[[0, 2, 1, UNKNOWN]]], np.uint8)[..., None]
+        logits = np.array([[[[1, 0, 0], [0, 0, 3], [0, 2, 0], [9, 9, 9]]]], np.float32)
+        p = np.exp(logits[0, 0, :3])
+        p /= p.sum(axis=1, keepdims=True)
+        weights = np.array([0.5, 2.0, 4.0])
+        right = p[[0, 1, 2], [0, 2, 1]]
+        entropy = (-np.log(right) * weights[[0, 2, 1]]).sum() / weights.sum()
+        found = float(MaskedLoss("crossentropy", weights)(labels, logits))
+        assert found == pytest.approx(entropy, rel=1e-5)
+        truth = np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]])
+        dice = (2 * (p * truth).sum(axis=0) + 1) / (p.sum(axis=0) + truth.sum(axis=0) + 1)
+        found = float(MaskedLoss("dice", weights)(labels, logits))
+        assert found == pytest.approx(1 - (dice * weights).sum() / weights.sum(), rel=1e-5)
+
+    def test_weights_of_the_data_set_count_only_where_they_are_asked_for(self):
+        labels = np.array([[[0, 1, 1, 1]]], np.uint8)[..., None]
+        logits = np.array([[[1.0, 1.0, 1.0, 1.0]]], np.float32)[..., None]
+        values = [
+            float(MaskedLoss.of(TrainingSettings(class_weights=name), (2.0, 0.7))(labels, logits))
+            for name in ("none", "balanced")
+        ]
+        assert values[1] > values[0]
 
 
 class TestMetrics:
@@ -287,7 +249,7 @@ class TestMetrics:
         inputs = keras.Input((8, 8, outputs))
         network = keras.Model(inputs, keras.layers.Identity()(inputs))
         batches = tf.data.Dataset.from_tensor_slices((logits, labels)).batch(2)
-        verdict = Validator(network, batches, "dice_crossentropy").judge()
+        verdict = Validator(network, batches, MaskedLoss()).judge()
         known = labels[..., 0] != UNKNOWN
         if outputs == 1:
             steps = np.rint(STEPS / (1 + np.exp(-logits[..., 0])))
@@ -344,8 +306,14 @@ class TestHistory:
             ("schedule", "steps"),
             ("plateau_divisor", 1.0),
             ("average", 1.0),
-            ("light", -0.1),
-            ("precision", "float16"),
+            ("precision", "float64"),
+            ("strategy", "both"),
+            ("class_weights", "some"),
+            ("warm_up", 1.0),
+            ("weight_decay", -0.1),
+            ("clip_norm", -1.0),
+            ("focal_gamma", -1.0),
+            ("tversky_misses", 1.0),
             ("seed", -1),
         ],
     )
@@ -354,46 +322,9 @@ class TestHistory:
             TrainingSettings(**{name: value})
 
 
-class TestAugmentation:
-    sample = tf.constant(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-
-    def test_all_eight_symmetries_occur_and_move_picture_and_label_together(self):
-        found = set()
-        for number in range(60):
-            turned = random_symmetry(self.sample, tf.constant([1, number])).numpy()
-            pixels = turned.reshape(-1, 3)
-            # The bands of each pixel stay together.
-            assert np.array_equal(pixels[:, 1] - pixels[:, 0], np.ones(16))
-            assert sorted(pixels[:, 0]) == list(range(0, 48, 3))
-            found.add(turned.tobytes())
-        assert len(found) == 8
-
-    def test_light_changes_the_picture_evenly_and_never_the_label(self):
-        ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 4, axis=2)
-        found = [
-            random_light(tf.constant(ramp), 0.4, tf.constant([3, number])).numpy()[0]
-            for number in range(40)
-        ]
-        assert all(np.array_equal(each[:, 3], ramp[0, :, 3]) for each in found)
-        pictures = np.stack([each[:, :3] for each in found]).astype(int)
-        assert np.all(np.diff(pictures, axis=1) >= 0)
-        assert np.all(pictures[:, 0] == 0)
-        middle = pictures[:, 128, 0] / 128
-        assert middle.min() < 0.75
-        assert middle.max() > 1.33
-        # e to the 0.4 + 0.4 / 5 + ln(2) 0.4 / 2, and a little for rounding.
-        assert np.all(np.abs(np.log(middle)) < 0.64)
-
-    def test_crops_lie_everywhere_inside(self):
-        corners = {
-            int(random_crop(self.sample, 3, tf.constant([2, number])).numpy()[0, 0, 0])
-            for number in range(60)
-        }
-        assert corners == {0, 3, 12, 15}
-
-
 class TestStream:
-    settings = TrainingSettings(batch_size=3, crop=32, light=0.0, seed=4)
+    settings = TrainingSettings(batch_size=3, crop=32, seed=4)
+    plain = replace(settings, augmentation=no_augmentation())
 
     def numbered(self, tmp_path, tiles=5, size=SIZE):
         return train_split(make_dataset(tmp_path, tiles=tiles, size=size))
@@ -420,7 +351,7 @@ class TestStream:
     def test_each_pass_has_every_tile_once_in_another_order(self, tmp_path, monkeypatch, cache):
         monkeypatch.setattr("roadmask.model.pipeline.CACHE_BYTES", cache)
         split = self.numbered(tmp_path)
-        stream = TrainingStream(split, replace(self.settings, flips=False), 16, threads=2)
+        stream = TrainingStream(split, self.plain, 16, threads=2)
         batches = self.take(stream, 0, 5)
         keys = [image.tobytes() for images, _ in batches for image in images]
         passes = [keys[start : start + 5] for start in (0, 5, 10)]
@@ -428,9 +359,33 @@ class TestStream:
         assert set(passes[0]) == set(passes[1]) == set(passes[2])
         assert not passes[0] == passes[1] == passes[2]
 
+    @pytest.mark.parametrize("cache", [0, 2**30])
+    def test_the_parts_of_a_batch_make_it_up(self, tmp_path, monkeypatch, cache):
+        monkeypatch.setattr("roadmask.model.pipeline.CACHE_BYTES", cache)
+        split = self.numbered(tmp_path)
+        stream = TrainingStream(split, replace(self.settings, batch_size=4), 16, threads=2)
+        whole = self.take(stream, 3, 3)
+        parts = [
+            [(x.numpy(), y.numpy()) for x, y in stream.batches(3, part, 2).take(3)]
+            for part in range(2)
+        ]
+        for number, (images, labels) in enumerate(whole):
+            assert np.array_equal(images, np.concatenate([part[number][0] for part in parts]))
+            assert np.array_equal(labels, np.concatenate([part[number][1] for part in parts]))
+
+    @pytest.mark.parametrize("cache", [0, 2**30])
+    def test_without_an_order_asked_for_each_pass_still_has_every_tile(
+        self, tmp_path, monkeypatch, cache
+    ):
+        monkeypatch.setattr("roadmask.model.pipeline.CACHE_BYTES", cache)
+        split = self.numbered(tmp_path, tiles=6)
+        chosen = replace(self.plain, deterministic=False)
+        batches = self.take(TrainingStream(split, chosen, 16, threads=2), 0, 2)
+        assert len({image.tobytes() for images, _ in batches for image in images}) == 6
+
     def test_sizes_that_the_network_can_not_take_are_padded_with_unknown(self, tmp_path):
         split = self.numbered(tmp_path, tiles=2, size=40)
-        stream = TrainingStream(split, replace(self.settings, crop=64, flips=False), 16, threads=1)
+        stream = TrainingStream(split, replace(self.plain, crop=64), 16, threads=1)
         ((images, labels),) = self.take(stream, 0, 1)
         assert images.shape == (3, 48, 48, 3)
         assert np.all(labels[:, 40:] == UNKNOWN)
@@ -497,6 +452,11 @@ class TestCommand:
         assert 0 < card.threshold <= 1
         assert card.pixel_metres == pytest.approx(0.1524, rel=1e-3)
         assert card.settings["training.epochs"] == 3
+        assert card.settings["model.architecture"] == "unet"
+        assert card.reach == 107
+        assert card.pretrained is None
+        assert card.band_mean == (30.0, 30.0, 30.0)
+        assert card.band_deviation == (20.0, 20.0, 20.0)
         beside = json.loads(trained.with_suffix(".json").read_text(encoding="utf-8"))
         assert Card.from_json(beside) == card
         dataset = trained.parent.parent / "dataset" / "dataset.json"
@@ -516,15 +476,48 @@ class TestCommand:
         model = keras.models.load_model(trained, compile=False)
         dataset = trained.parent.parent / "dataset" / "val-00000-of-00001.tfrecord"
         batches = validation_batches(Split((dataset,), 4, SIZE, 3), 4 * SIZE**2, 16, 1)
-        verdict = Validator(training_twin(model), batches, QUICK.loss).judge()
+        verdict = Validator(training_twin(model), batches, MaskedLoss(QUICK.loss)).judge()
         figures = read_card(trained).figures
         assert verdict.figures.mean_iou == pytest.approx(figures["val_mean_iou"], abs=1e-3)
         assert verdict.loss == pytest.approx(figures["val_loss"], rel=1e-3)
 
     def test_nothing_of_the_state_is_left(self, trained):
         names = {path.name for path in trained.parent.iterdir()}
-        assert names == {"model.keras", "model.json", "history.csv", "tensorboard"}
+        assert names == {
+            "model.keras",
+            "model.json",
+            "card.md",
+            "history.csv",
+            "augmentation.png",
+            "tensorboard",
+        }
         assert len(list((trained.parent / "tensorboard").glob("*/events.*"))) == 2
+
+    def test_the_card_for_people_has_hashes_splits_and_settings(self, trained):
+        text = (trained.parent / "card.md").read_text(encoding="utf-8")
+        dataset = trained.parent.parent / "dataset" / "dataset.json"
+        for expected in (sha256(trained), sha256(dataset), "| train | 8 |"):
+            assert expected in text
+        assert "| `training.learning_rate` | 0.01 |" in text
+        assert "rotation_limit" not in text
+        assert "| `training.augmentation.exposure_limit` | 0.1 |" in text
+
+    def test_the_sheet_shows_tiles_and_what_becomes_of_them(self, trained):
+        with Image.open(trained.parent / "augmentation.png") as image:
+            sheet = np.asarray(image)
+        # Four tiles, their labels below, six changes each, four pixels between.
+        assert sheet.shape == (8 * (SIZE + 4) - 4, 7 * (SIZE + 4) - 4, 3)
+        assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000
+
+    def test_tensorboard_has_curves_and_pictures(self, trained):
+        (file,) = (trained.parent / "tensorboard" / "validation").iterdir()
+        tags = [
+            value.tag
+            for event in tf.compat.v1.train.summary_iterator(str(file))
+            for value in event.summary.value
+        ]
+        assert tags.count("loss") == tags.count("mean_iou") == 3
+        assert sum(tag.startswith("picture, label, prediction") for tag in tags) == 3
 
     @pytest.mark.parametrize("change", ["member", "content", "zip", "missing"])
     def test_a_file_without_a_card_is_refused(self, tmp_path, change):
@@ -566,14 +559,18 @@ class TestTraining:
             (tmp_path / "dataset" / "train-00000-of-00001.tfrecord").read_bytes()
         )
         chosen = TrainingSettings(epochs=40, batch_size=4, crop=32, learning_rate=0.005)
-        make_model(dataset, tmp_path / "model.keras", "unet", chosen, threads=2)
+        make_model(dataset, tmp_path / "model.keras", NetworkSettings("unet"), chosen, threads=2)
         assert read_card(tmp_path / "model.keras").figures["val_mean_iou"] > 0.95
 
     def test_several_bands_and_classes(self, tmp_path):
         dataset = make_dataset(tmp_path / "dataset", bands=5, classes=3)
         chosen = replace(QUICK, epochs=1)
-        make_model(dataset, tmp_path / "model.keras", "unet", chosen, threads=2)
+        earlier = tmp_path / "earlier.weights.h5"
+        build_network(NetworkSettings("lite_unet"), (None, None, 3), 1).save_weights(earlier)
+        network = NetworkSettings("lite_unet", weights=str(earlier))
+        make_model(dataset, tmp_path / "model.keras", network, chosen, threads=2)
         card = read_card(tmp_path / "model.keras")
+        assert card.pretrained["sha256"] == sha256(earlier)
         assert card.outputs == 4
         assert card.threshold is None
         assert card.bands == (1, 2, 3, 4, 5)
@@ -589,19 +586,22 @@ class TestTraining:
         class CutOffError(BaseException):
             pass
 
-        def cut_off(self, batch, logs=None):
-            if len(self.run.rows) == 1 and batch == 1:
+        def cut_off(self, batch, number):
+            if len(self.rows) == 1 and number == 1:
                 raise CutOffError
+            return step(self, batch, number)
+
+        step = training.Run.step
 
         keras.utils.set_random_seed(QUICK.seed)
         with monkeypatch.context() as patch, pytest.raises(CutOffError):
-            patch.setattr(training.StepReport, "on_train_batch_end", cut_off)
-            make_model(dataset, output, "unet", QUICK, threads=2)
+            patch.setattr(training.Run, "step", cut_off)
+            make_model(dataset, output, NetworkSettings("unet"), QUICK, threads=2)
         assert list(tmp_path.glob(".state-*"))
         # Whatever the weights start with now, those of the state replace them.
         keras.utils.set_random_seed(99)
         with caplog.at_level("INFO"):
-            make_model(dataset, output, "unet", QUICK, threads=2)
+            make_model(dataset, output, NetworkSettings("unet"), QUICK, threads=2)
         assert "going on after epoch 1" in caplog.text
         assert not list(tmp_path.glob(".state-*"))
         with (
@@ -650,26 +650,7 @@ class TestTraining:
             content["splits"]["val"]["shards"] = []
             path.write_text(json.dumps(content))
         with pytest.raises(InputError):
-            make_model(path, tmp_path / "model.keras", "unet", QUICK, threads=1)
-
-
-@pytest.mark.slow
-def test_after_kill_9_training_goes_on(trained, tmp_path):
-    dataset = trained.parent.parent / "dataset" / "dataset.json"
-    output = tmp_path / "model.keras"
-    keys = [f"--{key}={str(value).lower()}" for key, value in QUICK.by_key().items()]
-    workflow = Path(__file__).resolve().parent.parent / "workflow"
-    command = [sys.executable, "-m", "roadmask", "model", str(dataset), "--output", str(output)]
-    command += ["--threads", "2", *keys]
-    environment = {**os.environ, "PYTHONPATH": str(workflow)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        for line in process.stderr:
-            if line.startswith("epoch 1/3"):
-                process.send_signal(signal.SIGKILL)
-                break
-    again = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment, check=True)
-    assert "going on after epoch 1" in again.stderr
-    assert (tmp_path / "history.csv").read_text().count("\n") == 4
+            make_model(path, tmp_path / "model.keras", NetworkSettings("unet"), QUICK, threads=1)
 
 
 def test_cards_are_read_without_tensorflow(repository):

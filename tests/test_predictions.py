@@ -105,14 +105,15 @@ def test_the_step_is_a_multiple_of_the_stride_and_the_margin_at_least_the_overla
     assert lattice.margin == 64
 
 
-@pytest.mark.parametrize(
-    ("window", "overlap", "key", "remedy"),
-    [(500, 64, "prediction.window", "Write 496"), (128, 64, "prediction.overlap", "Write 56 or")],
-)
-def test_impossible_windows_name_the_key_and_a_value_that_works(window, overlap, key, remedy):
-    with pytest.raises(SettingError, match=remedy) as caught:
-        Lattice.of(window, overlap, 16)
-    assert caught.value.key == key
+@pytest.mark.parametrize(("window", "grown"), [(497, 512), (512, 512), (513, 544), (3, 32)])
+def test_a_window_that_the_stride_does_not_divide_sees_more_of_the_picture(window, grown):
+    assert Lattice.of(window, 0, 32).window == grown
+
+
+def test_a_halo_that_leaves_no_core_names_the_key_and_a_value_that_works():
+    with pytest.raises(SettingError, match="Write 56 or") as caught:
+        Lattice.of(128, 64, 16)
+    assert caught.value.key == "prediction.overlap"
 
 
 @given(

@@ -441,6 +441,17 @@ def test_the_same_results_give_the_same_bytes_wherever_they_lie(city, tmp_path):
     assert city.output.read_bytes() == other.output.read_bytes()
 
 
+def test_samples_of_the_augmentation_are_shown_where_there_are_any(city):
+    alt = "tiles, and how augmentation changes them"
+    assert alt not in [image["alt"] for image in city.page().all("img")]
+    sheet = city.results / "model" / "augmentation.png"
+    Image.new("RGB", (40, 30), (9, 99, 9)).save(sheet)
+    found = city.page()
+    check_self_contained(found)
+    check_pictures(found)
+    assert alt in [image["alt"] for image in found.all("img")]
+
+
 def test_a_ready_model_has_neither_labels_nor_training(city):
     found = city.page(trained=False)
     check_self_contained(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import typing
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +14,11 @@ from working_folder import Folder
 
 from planning import documents, reruns
 from planning.reruns import STEPS, step_of
-from planning.settings import Model, Settings, leaves
+from planning.settings import Augmentation, Settings, leaves
 
 # For every leaf: the way of labelling under which it counts, and another value.
 REGIONS, POLYGONS, RASTER, BUFFER = "regions", "polygons", "raster", "buffer"
 DEMO, PICTURES = "demo", "pictures"
-ARCHITECTURES = typing.get_args(Model.model_fields["architecture"].annotation)
 CHANGES: dict[str, tuple[str, Any]] = {
     "dataset": (REGIONS, "renamed"),
     "results": (REGIONS, "elsewhere"),
@@ -82,7 +80,13 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "split.test": (REGIONS, {"test": 0.2, "train": 0.65}),
     "split.block": (REGIONS, "512 ft"),
     "split.seed": (REGIONS, 2),
-    "model.architecture": (REGIONS, ARCHITECTURES[-1]),
+    "model.architecture": (REGIONS, "unet_wide"),
+    # Where the architecture leaves a choice.
+    "model.backbone": (REGIONS, {"architecture": "deeplabv3plus", "backbone": "mobilenetv2"}),
+    "model.output_stride": (REGIONS, {"architecture": "deeplabv3plus", "output_stride": 8}),
+    "model.weights": (REGIONS, "ready.keras"),
+    "model.export": (REGIONS, ["onnx"]),
+    "model.activations": (REGIONS, ["logits"]),
     "training.epochs": (REGIONS, 3),
     "training.batch_size": (REGIONS, 3),
     "training.learning_rate": (REGIONS, 0.01),
@@ -93,10 +97,22 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "training.plateau_patience": (REGIONS, 3),
     "training.plateau_divisor": (REGIONS, 3),
     "training.average": (REGIONS, 0.9),
-    "training.flips": (REGIONS, False),
-    "training.light": (REGIONS, 0.1),
     "training.precision": (REGIONS, "float32"),
     "training.seed": (REGIONS, 3),
+    "training.warm_up": (REGIONS, 0.1),
+    "training.focal_gamma": (REGIONS, 1),
+    "training.tversky_misses": (REGIONS, 0.6),
+    "training.class_weights": (REGIONS, "balanced"),
+    "training.weight_decay": (REGIONS, 0.001),
+    "training.clip_norm": (REGIONS, 1),
+    "training.xla": (REGIONS, True),
+    "training.strategy": (REGIONS, "single"),
+    "training.deterministic": (REGIONS, False),
+    # Whatever they are, a probability or a limit: another value that is possible.
+    **{
+        f"training.{key}": (REGIONS, value * 0.9 if value else 0.9)
+        for key, value in leaves(Augmentation(), "augmentation.").items()
+    },
     "prediction.paths": (REGIONS, ["imagery/*.jp2", "more/d.jp2"]),
     "prediction.model": (REGIONS, "ready.keras"),
     "prediction.window": (REGIONS, 256),

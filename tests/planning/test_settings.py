@@ -13,10 +13,16 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from planning import documents
+from planning import checks, documents
 from planning.checks import load
 from planning.errors import PlanningError
-from planning.settings import Settings, Training, argument, leaves
+from planning.settings import Model, Settings, Training, argument, leaves
+from roadmask.model.network_settings import (
+    ARCHITECTURES,
+    BACKBONES,
+    OUTPUT_STRIDES,
+    NetworkSettings,
+)
 
 DEFAULTS: dict[str, Any] = yaml.safe_load(documents.CONFIG.read_text(encoding="utf-8"))
 SCHEMA = json.loads(documents.SCHEMA.read_text(encoding="utf-8"))
@@ -81,11 +87,20 @@ def test_training_is_as_the_network_has_it() -> None:
     spec.loader.exec_module(module)
 
     ours = leaves(Training())
-    theirs = {field.name: field.default for field in fields(module.TrainingSettings)}
+    theirs = module.TrainingSettings().leaves()
     assert ours == theirs
-    architectures = SCHEMA["$defs"]["Model"]["properties"]["architecture"]
-    assert set(architectures.get("enum", [architectures.get("const")])) == set(module.ARCHITECTURES)
     assert set(SCHEMA["$defs"]["Training"]["properties"]["loss"]["enum"]) == set(module.LOSSES)
+
+
+def test_networks_are_as_the_package_has_them() -> None:
+    network = {each.name: each.default for each in fields(NetworkSettings)}
+    assert network.items() <= leaves(Model()).items()
+    choices = {
+        name: set(checks._choices(field.annotation)) for name, field in Model.model_fields.items()
+    }
+    assert choices["architecture"] == set(ARCHITECTURES)
+    assert choices["backbone"] == {*BACKBONES, "null"}
+    assert choices["output_stride"] == {*map(str, OUTPUT_STRIDES), "null"}
 
 
 @pytest.mark.parametrize(
@@ -156,6 +171,25 @@ def test_training_is_as_the_network_has_it() -> None:
         ("prediction: {model: weights.h5}", "prediction.model: 'weights.h5' is no .keras file"),
         ("training: {crop: 100}", "training.crop: 100 is no multiple of 16"),
         ("training: {loss: dise}", "Did you mean dice?"),
+        ("model: {architecture: deeplab}", "Did you mean deeplabv3plus?"),
+        ("model: {backbone: xception}", "model.backbone: 'xception' has no effect: unet"),
+        (
+            "model: {architecture: deeplabv3plus, backbone: xseption}",
+            'model.backbone: "xseption" is none of xception, mobilenetv2, resnet50v2, '
+            "efficientnetlite0, null. Did you mean xception?",
+        ),
+        ("model: {output_stride: 8}", "model.output_stride: 8 has no effect: unet leaves no"),
+        (
+            "model: {architecture: deeplabv3plus, output_stride: 32}",
+            "model.output_stride: 32 is none of 16, 8, null",
+        ),
+        (
+            "model: {architecture: inceptionresnetv2_unet}\ntraining: {crop: 32}",
+            "training.crop: 32 pixels are too few for inceptionresnetv2_unet. Write 48 or more",
+        ),
+        ("model: {weights: imagenet}", "model.weights: there are no ImageNet weights for unet"),
+        ("model: {weights: a.pth}", "model.weights: 'a.pth' is no file that unet can start from"),
+        ("model: {architecture: lite_unet, weights: imagenets}", "auto, imagenet, null or a file"),
         ("results: ''", "results: must not be empty"),
         ("results: 'a{b}'", "results: has one of {}<>*? in it"),
         ("results: .", "results: . is not for results"),
@@ -200,7 +234,7 @@ def test_all_problems_are_named_at_once() -> None:
         # What `--config 'tiles={size: 300}'` hands over.
         ("tiles: {size: '300'}", "tiles.size", 300),
         ("imagery: {bands: ['4', '1']}", "imagery.bands", [4, 1]),
-        ("training: {flips: 'false'}", "training.flips", False),
+        ("training: {xla: 'false'}", "training.xla", False),
         ("area: {path: 'null'}", "area.path", None),
         # YAML takes it for text.
         ("training: {learning_rate: 1e-3}", "training.learning_rate", 0.001),

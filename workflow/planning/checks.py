@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from planning.errors import PlanningError
 from planning.settings import Layer, Section, Settings, all_keys
+from roadmask.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _problem(details: ErrorDetails) -> Problem:
     shown = json.dumps(value, default=str, ensure_ascii=False)
     if kind == "literal_error":
         field = _field(location)
-        names = [str(name) for name in typing.get_args(field.annotation)] if field else []
+        names = [*_choices(field.annotation)] if field else []
         near = difflib.get_close_matches(str(value), names, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         return Problem(key, f"{shown} is none of {', '.join(names)}.{hint}")
@@ -111,6 +112,17 @@ def _problem(details: ErrorDetails) -> Problem:
     if expected is not None:
         return Problem(key, f"{shown} stands where {expected} is needed")
     return Problem(key, f"{limit}, not {shown}" if limit is not None else details["msg"])
+
+
+def _choices(annotation: object) -> Iterator[str]:
+    """Yield the words that a value of this type may be."""
+    if typing.get_origin(annotation) is typing.Literal:
+        yield from map(str, typing.get_args(annotation))
+    elif annotation is type(None):
+        yield "null"
+    else:
+        for part in typing.get_args(annotation):
+            yield from _choices(part)
 
 
 def _as_key(location: list[str]) -> Iterator[str]:
@@ -164,6 +176,7 @@ def contradictions(settings: Settings, failed: Set[str] = frozenset()) -> Iterat
     """
     yield from _grid_contradictions(settings)
     yield from _share_contradictions(settings)
+    yield from _network_contradictions(settings)
     if failed & {"dataset", "imagery", "labels", "prediction"}:
         return  # what is needed from where depends on these
     yield from _source_contradictions(settings)
@@ -206,6 +219,15 @@ def _share_contradictions(settings: Settings) -> Iterator[Problem]:
             f"{selection.min_road_share:g} is above selection.max_road_share, "
             f"{selection.max_road_share:g}",
         )
+
+
+def _network_contradictions(settings: Settings) -> Iterator[Problem]:
+    try:
+        network = settings.network()
+        network.require_side("training.crop", settings.training.crop)
+        network.require_side("prediction.window", settings.prediction.window)
+    except SettingError as error:
+        yield Problem(error.key, f"{error.problem}. {error.remedy}")
 
 
 def _source_contradictions(settings: Settings) -> Iterator[Problem]:

@@ -114,6 +114,11 @@ class Plan:
             if value != defaults[key]
         ]
 
+    @property
+    def exports_model(self) -> bool:
+        """Whether the network is wanted in other formats, or pictures of its layers."""
+        return bool(self.settings.model.export or self.settings.model.activations)
+
     @cached_property
     def scenes(self) -> Scenes:
         """The scenes of the run."""
@@ -212,17 +217,18 @@ class Plan:
         return self.layer("labels.reference", flag="reference")
 
     def files(self, key: str) -> list[str]:
-        """Return the file that a leaf names as a rule's input; none where it is null or remote."""
+        """Return the file that a leaf names as a rule's input; none where it names no file here."""
         source = self._single(key)
         return list(source.files) if source is not None else []
 
     def state(self, key: str) -> str:
-        """Return the fingerprint of the file that a leaf names; empty where it is null."""
+        """Return the fingerprint of the file that a leaf names; empty where it names none."""
         source = self._single(key)
         return source.fingerprint if source is not None else ""
 
     def _single(self, key: str) -> Source | None:
-        path = self._leaves[key]
+        is_name = key == "model.weights" and self.settings.network().file is None
+        path = None if is_name else self._leaves[key]
         return None if path is None else self._catalogue.table(key, str(path))
 
     @property

@@ -20,6 +20,7 @@ STEPS = (
     "selection",
     "dataset",
     "model",
+    "exports",
     "predictions",
     "evaluation",
     "report",
@@ -43,6 +44,7 @@ RULES = {
     "write_review": "selection",
     "write_dataset": "dataset",
     "train_model": "model",
+    "export_model": "exports",
     "predict_*": "predictions",
     "mosaic_predictions": "predictions",
     "evaluate": "evaluation",
@@ -125,6 +127,11 @@ TABLE = (
     Row(("evaluation.*",), _since("evaluation")),
     Row(("selection.*",), _AFTER_SELECTION),
     Row(("split.*",), _since("dataset")),
+    Row(
+        ("model.export", "model.activations"),
+        ("exports", "report"),
+        "which shows the settings",
+    ),
     Row(("model.*", "training.*"), _since("model")),
     Row(
         ("prediction.paths",),

@@ -13,6 +13,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -32,6 +33,7 @@ from pydantic_core import PydanticCustomError
 from roadmask.classes import ClassTable, field_value
 from roadmask.distance import PATTERN, UNITS, parse_distance
 from roadmask.errors import SettingError
+from roadmask.model.network_settings import NetworkSettings
 
 DEMO = "demo"
 DEFAULT_CLASSES = {"road": 1}
@@ -468,13 +470,114 @@ class Split(Section):
 class Model(Section):
     """The network."""
 
-    architecture: Literal["unet"] = Field(default="unet", description="its name")
+    architecture: Literal[
+        "unet",
+        "unet_wide",
+        "deeplabv3plus",
+        "inceptionresnetv2_unet",
+        "efficientnetlite0_unet",
+        "lite_unet",
+    ] = Field(default="unet", description="its name")
+    backbone: Literal["xception", "mobilenetv2", "resnet50v2", "efficientnetlite0"] | None = Field(
+        default=None, description="the encoder of deeplabv3plus; null: xception"
+    )
+    output_stride: Literal[16, 8] | None = Field(
+        default=None,
+        description="pixels between two of the deepest features of deeplabv3plus; null: 16",
+    )
+    weights: Text | None = Field(
+        default="auto",
+        description="what training starts from: imagenet, a file (.h5, .keras; .pth for "
+        "EfficientNet-Lite0), null (random numbers), or auto: imagenet where the weights come "
+        "with the environment, else random numbers",
+    )
+    export: list[Literal["savedmodel", "onnx", "tflite"]] = Field(
+        default=["savedmodel"],
+        description="other formats it is written in, which take bytes and give probabilities: "
+        "savedmodel, onnx, tflite",
+    )
+    activations: list[Text] = Field(
+        default=[], description="names of layers whose activation maps are drawn"
+    )
 
 
 def _check_crop(crop: int) -> int:
     if crop % 16:
         raise PydanticCustomError("crop", "{crop} is no multiple of 16", {"crop": crop})
     return crop
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+def _limit(low: float, high: float, default: float, description: str) -> Any:  # noqa: ANN401
+    return Field(default=default, ge=low, le=high, description=description)
+
+
+class Augmentation(Section):
+    """Random changes of what is trained on: how likely each is, and how strong at most."""
+
+    crop: Probability = Field(
+        default=1, description="a crop lies anywhere in its tile, not in the middle"
+    )
+    rotation: Probability = Field(default=0, description="turned by any angle")
+    rotation_limit: float = _limit(0, 180, 45, "degrees either way")
+    scale: Probability = Field(default=0, description="larger or smaller")
+    scale_limit: float = _limit(1, 4, 1.25, "factor: 1.25 is 0.8 to 1.25 times")
+    grid_distortion: Probability = Field(default=0, description="bent along a grid of five cells")
+    grid_distortion_limit: float = _limit(0, 0.45, 0.3, "share of a cell")
+    elastic: Probability = Field(default=0, description="bent smoothly")
+    elastic_limit: float = _limit(0, 100, 4, "pixels")
+    flip_horizontal: Probability = Field(default=0.5, description="left and right swapped")
+    flip_vertical: Probability = Field(default=0.5, description="top and bottom swapped")
+    quarter_turns: Probability = Field(default=0.75, description="turned by 90, 180 or 270 degrees")
+    gamma: Probability = Field(default=1, description="another tone curve")
+    gamma_limit: float = _limit(0, 2, 0.05, "natural logarithm of its exponent")
+    exposure: Probability = Field(default=1, description="another gain of all bands")
+    exposure_limit: float = _limit(0, 2, 0.1, "natural logarithm: 0.1 is 0.90 to 1.11 times")
+    white_balance: Probability = Field(default=1, description="another gain of each band")
+    white_balance_limit: float = _limit(0, 2, 0.02, "natural logarithm of the gain")
+    contrast: Probability = Field(default=0, description="stronger or weaker about the mean")
+    contrast_limit: float = _limit(0, 2, 0.3, "natural logarithm of the factor")
+    brightness: Probability = Field(default=0, description="added to all bands")
+    brightness_limit: float = _limit(0, 1, 0.1, "share of the range 0 to 255")
+    band_shift: Probability = Field(default=0, description="added to each band on its own")
+    band_shift_limit: float = _limit(0, 1, 0.05, "share of the range, of each band")
+    haze: Probability = Field(default=0, description="seen through a bright veil")
+    haze_limit: float = _limit(0, 0.95, 0.4, "share of the veil")
+    hue: Probability = Field(default=0, description="other hues; pictures of three bands")
+    hue_limit: float = _limit(0, 180, 15, "degrees on the colour circle")
+    saturation: Probability = Field(
+        default=0, description="stronger or weaker colours; pictures of three bands"
+    )
+    saturation_limit: float = _limit(0, 2, 0.4, "natural logarithm of the colours' factor")
+    greyscale: Probability = Field(default=0, description="all bands become their mean")
+    band_permutation: Probability = Field(default=0, description="bands in another order")
+    illumination: Probability = Field(
+        default=0, description="smoothly lighter here and darker there"
+    )
+    illumination_limit: float = _limit(0, 1, 0.3, "share of the light")
+    clahe: Probability = Field(
+        default=0, description="contrast-limited adaptive histogram equalization"
+    )
+    clahe_limit: float = _limit(1, 40, 3, "clip limit")
+    resolution: Probability = Field(default=0, description="as pixels that are larger show it")
+    resolution_limit: float = _limit(1, 8, 2, "factor of the pixels' size")
+    blur: Probability = Field(default=0, description="Gaussian")
+    blur_limit: float = _limit(0, 10, 1.5, "its deviation in pixels")
+    sharpness: Probability = Field(default=0, description="unsharp masking")
+    sharpness_limit: float = _limit(0, 5, 1, "its amount")
+    noise: Probability = Field(
+        default=0, description="normal; half of the time the same in all bands"
+    )
+    noise_limit: float = _limit(0, 100, 8, "its deviation in levels of 0 to 255")
+    compression: Probability = Field(default=0, description="as JPEG shows it")
+    compression_limit: float = _limit(0, 99, 75, "100 less its worst quality")
+    band_dropout: Probability = Field(default=0, description="one band becomes 0")
+    cut_out: Probability = Field(
+        default=0, description="a rectangle of the picture is hidden; its label stays"
+    )
+    cut_out_limit: float = _limit(0, 0.9, 0.3, "its edges as a share of the crop's")
 
 
 class Training(Section):
@@ -495,38 +598,66 @@ class Training(Section):
         description="of the learning rate: cosine (up over the first steps, then down), plateau "
         "(divided when the validation loss no longer falls), constant",
     )
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.05, description="share of all steps over which cosine goes up"
+    )
     plateau_patience: Count = Field(
         default=4, description="epochs without a better validation loss until it is divided"
     )
     plateau_divisor: Annotated[float, Field(gt=1, le=1000)] = Field(
         default=5, description="what it is divided by"
     )
-    loss: Literal["dice_crossentropy", "dice", "crossentropy"] = Field(
-        default="dice_crossentropy", description="dice_crossentropy, dice or crossentropy"
+    loss: Literal["dice_crossentropy", "dice", "crossentropy", "focal", "tversky"] = Field(
+        default="dice_crossentropy",
+        description="dice_crossentropy (their sum), dice, crossentropy, focal or tversky",
+    )
+    focal_gamma: Annotated[float, Field(ge=0, le=10)] = Field(
+        default=2, description="how strongly focal leaves pixels alone that are right already"
+    )
+    tversky_misses: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.7,
+        description="weight of missed pixels in tversky, false alarms have the rest; 0.5 is dice",
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none",
+        description="none: each pixel counts the same; balanced: rare classes count more, as "
+        "dataset.json says",
+    )
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0, description="share of the weights that a step takes away, times the rate"
+    )
+    clip_norm: Annotated[float, Field(ge=0)] = Field(
+        default=0, description="largest norm of a step's gradients, all together; 0: any"
     )
     average: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.99,
         description="share that the moving average of the weights, which is what is saved, keeps "
         "at each step; 0 for none",
     )
-    flips: bool = Field(
-        default=True, description="whether crops are mirrored and turned by quarter turns"
-    )
-    light: Annotated[float, Field(ge=0, le=2)] = Field(
-        default=0.1,
-        description="largest random change of exposure, as a natural logarithm (0.4: from 0.67 to "
-        "1.5 times); tone curve and white balance change by less; 0 for none",
-    )
     patience: Count = Field(
         default=12, description="epochs without a better validation mean IoU until training ends"
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
         description="of the arithmetic while training; auto: bfloat16 where the processor has "
         "instructions for it, which nearly doubles the speed, else float32",
     )
+    xla: bool = Field(default=False, description="whether TensorFlow compiles the training step")
+    strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
+        default="auto",
+        description="single: one device; mirrored: all GPUs of the machine share each batch; "
+        "multi_worker: the machines that TF_CONFIG names do; auto: mirrored with several GPUs",
+    )
+    deterministic: bool = Field(
+        default=True, description="whether samples come in the same order every time"
+    )
     seed: Seed = Field(
         default=1, description="of the weights, the order, the augmentation and the dropout"
+    )
+    augmentation: Augmentation = Field(
+        default=Augmentation(),
+        description="random changes of the crops: of each its probability, and under limit how "
+        "strong it is at most",
     )
 
 
@@ -672,6 +803,17 @@ class Settings(Section):
     def is_demo(self) -> bool:
         """Whether the scenes are those of the built-in city."""
         return self.dataset == DEMO
+
+    def network(self) -> NetworkSettings:
+        """Return the network in the package's terms.
+
+        Raises
+        ------
+        SettingError
+            If the keys under ``model`` don't go together.
+        """
+        values = self.model.model_dump()
+        return NetworkSettings(**{each.name: values[each.name] for each in fields(NetworkSettings)})
 
     @property
     def in_pixels(self) -> bool:

@@ -30,6 +30,7 @@ COMMANDS = {
     "review": "roadmask.review",
     "dataset": "roadmask.dataset",
     "model": "roadmask.model",
+    "exports": "roadmask.model.exports",
     "predictions": "roadmask.predictions",
     "evaluation": "roadmask.evaluation",
     "report": "roadmask.report",

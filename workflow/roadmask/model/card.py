@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from roadmask.errors import InputError
+from roadmask.model.settings import AUGMENTATION, LIMIT
 from roadmask.style import Rgb, class_colours
 
 # The member of the .keras file, which is a zip archive. Keras ignores what it does not know.
@@ -56,6 +57,15 @@ class Card:
         Of the software.
     colours
         Red, green and blue of each class in `classes`.
+    reach
+        How many pixels away from a pixel its probability can depend on the picture; None
+        where every pixel sees the whole window, or the card is older than this field.
+    pretrained
+        Source, SHA-256 and licence of the weights that training started from; None for
+        random numbers.
+    band_mean, band_deviation
+        Of each band over the training pictures, in levels of 0 to 255: by these, pictures
+        from elsewhere can be brought to what the network knows. None where not recorded.
     """
 
     architecture: str
@@ -71,10 +81,27 @@ class Card:
     figures: Mapping[str, Any]
     versions: Mapping[str, str]
     colours: tuple[Rgb, ...]
+    reach: int | None = None
+    pretrained: Mapping[str, str] | None = None
+    band_mean: tuple[float, ...] | None = None
+    band_deviation: tuple[float, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what is written to ``model.json``."""
         return asdict(self)
+
+    def telling_settings(self) -> dict[str, Any]:
+        """Return the settings without those of random changes that never happen."""
+        never = {
+            key
+            for key, value in self.settings.items()
+            if key.startswith(f"training.{AUGMENTATION}.") and not value
+        }
+        return {
+            key: value
+            for key, value in self.settings.items()
+            if key.removesuffix(LIMIT) not in never
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Card:
@@ -102,6 +129,10 @@ class Card:
             figures=dict(content["figures"]),
             versions=dict(content["versions"]),
             colours=_colours(content),
+            reach=None if content.get("reach") is None else int(content["reach"]),
+            pretrained=(None if content.get("pretrained") is None else dict(content["pretrained"])),
+            band_mean=_floats(content.get("band_mean")),
+            band_deviation=_floats(content.get("band_deviation")),
         )
         if card.outputs != outputs_of(len(card.classes)):
             raise ValueError(f"{card.outputs} outputs for the classes {card.classes}")
@@ -117,6 +148,10 @@ def _colours(content: Mapping[str, Any]) -> tuple[Rgb, ...]:
     if given and len(given) != count:
         raise ValueError(f"{len(given)} colours for {count} classes")
     return class_colours(count, given)
+
+
+def _floats(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(map(float, values))
 
 
 def outputs_of(classes: int) -> int:

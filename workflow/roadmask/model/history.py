@@ -16,8 +16,6 @@ from pathlib import Path
 from roadmask.files import write_text
 from roadmask.model.settings import TrainingSettings
 
-# Of all steps, how many the cosine schedule takes to reach its highest rate.
-WARM_UP_SHARE = 0.05
 # Of the highest rate, where the cosine schedule ends.
 LAST_SHARE = 0.01
 
@@ -130,7 +128,7 @@ def learning_rate(
     if settings.schedule == "constant":
         return highest
     total = settings.epochs * steps_per_epoch
-    warm_up = max(1, round(WARM_UP_SHARE * total))
+    warm_up = max(1, round(settings.warm_up * total))
     if step < warm_up:
         return highest * (step + 1) / warm_up
     done = (step - warm_up) / max(1, total - warm_up)

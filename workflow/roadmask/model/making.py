@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -18,11 +19,18 @@ from rasterio.crs import CRS
 from roadmask import __version__
 from roadmask.dataset.reading import parse_place
 from roadmask.errors import InputError
-from roadmask.files import replacing, sha256, write_json
+from roadmask.files import replacing, sha256, write_json, write_text
 from roadmask.grid import Grid
 from roadmask.model.card import Card, embed_card, outputs_of, read_card
-from roadmask.model.networks import find_architecture
+from roadmask.model.card_text import card_text
+from roadmask.model.devices import chosen_strategy, from_chief, is_chief
+from roadmask.model.losses import MaskedLoss
+from roadmask.model.network_settings import NetworkSettings
+from roadmask.model.networks import build_network
+from roadmask.model.networks.reach import receptive_reach
+from roadmask.model.pictures import augmentation_sheet, write_png
 from roadmask.model.pipeline import Split, TrainingStream, validation_batches
+from roadmask.model.pretrained import start_from
 from roadmask.model.settings import TrainingSettings
 from roadmask.model.state import StateFolder
 from roadmask.model.training import Result, train
@@ -48,6 +56,12 @@ class Dataset:
         Red, green and blue of each but ``other``.
     splits
         By name.
+    pixels
+        By split, the pixels of each class, ``other`` first.
+    class_weights
+        Of ``other`` and each class, which make them count alike.
+    band_mean, band_deviation
+        Of each band over the training pictures; None in data sets that do not say.
     sha256
         Of the file, which holds the checksums of all shards.
     """
@@ -57,6 +71,10 @@ class Dataset:
     classes: tuple[str, ...]
     colours: tuple[Rgb, ...]
     splits: dict[str, Split]
+    pixels: dict[str, tuple[int, ...]]
+    class_weights: tuple[float, ...]
+    band_mean: tuple[float, ...] | None
+    band_deviation: tuple[float, ...] | None
     sha256: str
 
     @classmethod
@@ -77,6 +95,16 @@ class Dataset:
             }
             classes = tuple(content["classes"])
             colours = tuple((red, green, blue) for red, green, blue in content["colours"])
+            pixels = {
+                name: tuple(content["splits"][name]["pixels"][each] for each in classes)
+                for name in splits
+            }
+            weights = tuple(float(content["class_weights"][name]) for name in classes)
+            channels = content.get("channels")
+            mean, deviation = (
+                None if channels is None else tuple(map(float, channels[name]))
+                for name in ("mean", "deviation")
+            )
         except FileNotFoundError as error:
             raise InputError(path, "there is no such file", "Make stage dataset first") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -101,8 +129,43 @@ class Dataset:
             classes=classes,
             colours=colours,
             splits=splits,
+            pixels=pixels,
+            class_weights=weights,
+            band_mean=mean,
+            band_deviation=deviation,
             sha256=sha256(path),
         )
+
+    def require_lessons(self, path: Path) -> None:
+        """Refuse to train where there is nothing to learn, and warn of what is missing.
+
+        Raises
+        ------
+        InputError
+            If the training split has no pixel of any class but other, or no other.
+        """
+        remedy = "Look at selection/ and dataset/split.gpkg, and give split.block another size"
+        for name, counts in self.pixels.items():
+            if not sum(counts):
+                raise InputError(path, f"no label in split {name} is known", remedy)
+        other, *classes = self.pixels["train"]
+        if not sum(classes):
+            raise InputError(
+                path, f"split train has no pixel of {' or '.join(self.classes[1:])}", remedy
+            )
+        if not other and len(classes) == 1:
+            raise InputError(path, f"all of split train is {self.classes[1]}", remedy)
+        for name, counts in self.pixels.items():
+            for class_name, count in zip(self.classes, counts, strict=True):
+                if not count:
+                    log.warning(
+                        "warning: split %s has no pixel of class %s: %s",
+                        name,
+                        class_name,
+                        "the network can't learn it"
+                        if name == "train"
+                        else "epochs and threshold are judged without it",
+                    )
 
     def pixel_metres(self) -> float | None:
         """Return the side of a pixel on the ground in the first record; None in pixel mode."""
@@ -148,7 +211,11 @@ def start_tensorflow(threads: int, seed: int) -> None:
 
 
 def make_model(
-    dataset_path: Path, output: Path, architecture: str, settings: TrainingSettings, threads: int
+    dataset_path: Path,
+    output: Path,
+    network: NetworkSettings,
+    settings: TrainingSettings,
+    threads: int,
 ) -> None:
     """Train a network on a data set and write ``model.keras`` and what belongs beside it.
 
@@ -157,10 +224,11 @@ def make_model(
     dataset_path
         ``dataset.json``.
     output
-        The ``.keras`` file. Beside it: ``model.json`` (the card), ``history.csv``,
-        ``tensorboard/``, and, until the training has ended, the state to go on from.
-    architecture
-        Name of the network.
+        The ``.keras`` file. Beside it: ``model.json`` (the card), ``card.md`` (the same for
+        people), ``history.csv``, ``augmentation.png`` (samples), ``tensorboard/``, and, until
+        the training has ended, the state to go on from.
+    network
+        Which, and what it starts from.
     settings
         Of the training.
     threads
@@ -169,52 +237,71 @@ def make_model(
     Raises
     ------
     InputError
-        If the data set can't be used.
+        If the data set or the weights to start from can't be used.
     SettingError
-        If the architecture is unknown or the training fails.
+        If published weights can't be had or the training fails.
     """
-    chosen = find_architecture(architecture)
+    strategy = chosen_strategy(settings)
     dataset = Dataset.read(dataset_path)
+    dataset.require_lessons(dataset_path)
+    size = dataset.splits["train"].size
+    network.require_side(
+        "training.crop" if settings.crop < size else "tiles.size", min(settings.crop, size)
+    )
     classes = dataset.classes[1:]
     output.parent.mkdir(parents=True, exist_ok=True)
-    model = chosen.build((None, None, len(dataset.bands)), len(classes))
-    stream = TrainingStream(dataset.splits["train"], settings, chosen.stride, threads)
+    model = build_network(network, (None, None, len(dataset.bands)), len(classes))
+    pretrained = start_from(model, network)
+    stream = TrainingStream(dataset.splits["train"], settings, network.stride, threads)
     batch_pixels = settings.batch_size * stream.crop**2
-    validation = validation_batches(dataset.splits["val"], batch_pixels, chosen.stride, threads)
+    validation = validation_batches(dataset.splits["val"], batch_pixels, network.stride, threads)
     versions = {
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
+        "opencv": cv2.__version__,
     }
     state_folder = StateFolder(
         output.parent,
         {
-            "model.architecture": architecture,
+            **network.by_key(),
             **settings.by_key(),
+            "pretrained": None if pretrained is None else pretrained.sha256,
             "dataset": dataset.sha256,
             "versions": versions,
         },
     )
     log.info(
         "%s: %s parameters; %d tiles to train on, %d to validate; %d steps an epoch",
-        architecture,
+        network.architecture,
         f"{model.count_params():,}",
         dataset.splits["train"].tiles,
         dataset.splits["val"].tiles,
         stream.steps_per_epoch,
     )
-    result = train(model, stream, validation, dataset.classes, output.parent, state_folder)
+    loss = MaskedLoss.of(settings, dataset.class_weights)
+    if is_chief(strategy):
+        sheet = augmentation_sheet(stream, dataset.classes)
+        write_png(output.parent / "augmentation.png", sheet)
+    result = train(
+        model, stream, validation, loss, dataset.classes, output.parent, state_folder, strategy
+    )
+    if not is_chief(strategy):
+        log.info("trained; the first machine writes the model")
+        # Nobody leaves before it has: it would take that for a failure.
+        from_chief(strategy, [0.0])
+        return
     best = result.best
     card = Card(
-        architecture=architecture,
+        architecture=network.architecture,
         bands=dataset.bands,
         scale=dataset.scale,
         classes=classes,
         outputs=outputs_of(len(classes)),
         threshold=None if math.isnan(best.threshold) else best.threshold,
-        input_stride=chosen.stride,
+        input_stride=network.stride,
         pixel_metres=dataset.pixel_metres(),
-        settings={"model.architecture": architecture, **settings.by_key()},
+        settings={**network.by_key(), **settings.by_key()},
         dataset_sha256=dataset.sha256,
         figures={
             name: None if math.isnan(value) else value
@@ -223,10 +310,17 @@ def make_model(
         },
         versions={"roadmask": __version__, **versions},
         colours=dataset.colours,
+        reach=receptive_reach(model),
+        pretrained=None if pretrained is None else pretrained.origin(),
+        band_mean=dataset.band_mean,
+        band_deviation=dataset.band_deviation,
     )
     save_model(output, model, result, card)
     write_json(output.with_suffix(".json"), card.as_json())
+    facts = json.loads(dataset_path.read_text(encoding="utf-8"))
+    write_text(output.parent / "card.md", card_text(card, facts, result.rows, sha256(output)))
     state_folder.remove()
+    from_chief(strategy, [0.0])
     log.info(
         "best epoch %d: validation mean IoU %.4f%s",
         best.epoch,
@@ -256,7 +350,8 @@ def save_model(path: Path, model: keras.Model, result: Result, card: Card) -> No
     """
     model.set_weights(result.weights)
     rng = np.random.default_rng(0)
-    side = 2 * card.input_stride
+    # All strides divide it, and no network needs more.
+    side = 64
     picture = rng.integers(0, 256, (1, side, side, len(card.bands)), dtype=np.uint8)
     expected = model(picture, training=False).numpy()
     with replacing(path) as temporary:

@@ -7,24 +7,29 @@ at number n gives what one from 0 would give there.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from roadmask.dataset.reading import parse_example, records
 from roadmask.errors import InputError
-from roadmask.model.augmentation import random_crop, random_light, random_symmetry
-from roadmask.model.losses import UNKNOWN
+from roadmask.model.augmentation import Augmenter
 from roadmask.model.settings import TrainingSettings
+from roadmask.style import UNKNOWN
+
+Array = NDArray[np.uint8]
 
 # Splits up to this size are kept decoded in memory, larger ones read again in each pass.
 CACHE_BYTES = 2**30
-# Of a split that is read again: so many serialized records are mixed at a time.
-SHUFFLE_BUFFER = 512
+# Of a split that is read again: so many decoded tiles are mixed at a time, or what fits.
+SHUFFLE_TILES = 512
+SHUFFLE_BYTES = 2**28
 SHARDS_AT_ONCE = 4
-# What draws from the seed, so that no two get the same numbers.
-ORDER, CROP, SYMMETRY, LIGHT = range(4)
 
 
 @dataclass(frozen=True)
@@ -54,57 +59,72 @@ class Split:
         return self.tiles * self.size**2 * (self.bands + 1) <= CACHE_BYTES
 
     def samples(self, threads: int) -> tf.data.Dataset:
-        """Read all tiles once, in their order, each ``(rows, columns, bands + 1)`` uint8."""
-        read = records(self.paths, self.bands, self.size, threads=threads)
-        return read.map(_join)
+        """Read all tiles once, in their order, as pictures and labels."""
+        return records(self.paths, self.bands, self.size, threads=threads)
 
-    def load(self, threads: int) -> tf.Tensor:
-        """Read all tiles into memory: uint8 ``(tiles, rows, columns, bands + 1)``.
+    def load(self, threads: int) -> tuple[Array, Array]:
+        """Read all tiles into memory.
+
+        Returns
+        -------
+        pictures
+            uint8 ``(tiles, rows, columns, bands)``.
+        labels
+            uint8 ``(tiles, rows, columns)``.
 
         Raises
         ------
         InputError
             If there are not as many as there should be, or a record is damaged.
         """
+        pictures = np.empty((self.tiles, self.size, self.size, self.bands), np.uint8)
+        labels = np.empty((self.tiles, self.size, self.size), np.uint8)
+        count = 0
         try:
-            read = list(self.samples(threads))
+            for picture, label in self.samples(threads):
+                if count < self.tiles:
+                    pictures[count], labels[count] = picture.numpy(), label.numpy()
+                count += 1
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
             raise InputError(
                 self.paths[0].parent,
                 f"a record is damaged ({str(error).splitlines()[0][:200]})",
                 "Make stage dataset again",
             ) from error
-        if len(read) != self.tiles:
+        if count != self.tiles:
             raise InputError(
                 self.paths[0].parent,
-                f"{len(read)} tiles in the shards, but {self.tiles} in dataset.json",
+                f"{count} tiles in the shards, but {self.tiles} in dataset.json",
                 "Make stage dataset again",
             )
-        return tf.stack(read)
+        return pictures, labels
+
+    def most_varied(self, count: int, among: int = 64) -> list[tuple[Array, Array]]:
+        """Return tiles to look at: of the first, those where classes share the ground best."""
+
+        def evenness(sample: tuple[Array, Array]) -> int:
+            counts = np.bincount(sample[1].ravel(), minlength=UNKNOWN + 1)[:UNKNOWN]
+            return int(np.sort(counts)[-2])
+
+        samples = [
+            (picture.numpy(), label.numpy()) for picture, label in self.samples(1).take(among)
+        ]
+        return sorted(samples, key=evenness, reverse=True)[:count]
 
 
-def _join(image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-    return tf.concat([image, label[..., None]], axis=-1)
-
-
-def _part(sample: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return sample[..., :-1], sample[..., -1:]
-
-
-def padded(sample: tf.Tensor, edge: int) -> tf.Tensor:
+def padded(picture: tf.Tensor, label: tf.Tensor, edge: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Widen a sample to the right and below to `edge`, with nothing known there.
 
     Parameters
     ----------
-    sample
-        uint8 ``(rows, columns, bands + 1)``.
+    picture, label
+        uint8 ``(rows, columns, bands)`` and ``(rows, columns)``.
     edge
         At least as large as both sides.
     """
-    missing = [[0, edge - tf.shape(sample)[0]], [0, edge - tf.shape(sample)[1]]]
-    image = tf.pad(sample[..., :-1], [*missing, [0, 0]])
-    label = tf.pad(sample[..., -1:], [*missing, [0, 0]], constant_values=UNKNOWN)
-    return tf.concat([image, label], axis=-1)
+    missing = [[0, edge - tf.shape(label)[0]], [0, edge - tf.shape(label)[1]]]
+    wider = tf.pad(picture, [*missing, [0, 0]])
+    return wider, tf.pad(label, missing, constant_values=UNKNOWN)[..., None]
 
 
 def rounded_up(pixels: int, stride: int) -> int:
@@ -125,7 +145,7 @@ class TrainingStream:
     stride
         Both sides of a crop are a multiple of it.
     threads
-        How many samples are made at once.
+        How many batches are made at once.
     """
 
     split: Split
@@ -153,13 +173,15 @@ class TrainingStream:
         """Batches of about one pass. None is cut short: the next pass begins in mid-batch."""
         return max(1, round(self.samples_per_pass / self.settings.batch_size))
 
-    def batches(self, first_step: int) -> tf.data.Dataset:
+    def batches(self, first_step: int, part: int = 0, parts: int = 1) -> tf.data.Dataset:
         """Return the endless stream from a step on.
 
         Parameters
         ----------
         first_step
             Counted from 0 over the whole training.
+        part, parts
+            Of each batch only this part of so many equal ones, for one of several machines.
 
         Returns
         -------
@@ -167,76 +189,111 @@ class TrainingStream:
             Of pictures uint8 ``(batch, rows, columns, bands)`` and labels uint8
             ``(batch, rows, columns, 1)``.
         """
-        first = first_step * self.settings.batch_size
+        size = self.settings.batch_size // parts
         make = self._from_memory if self.split.fits_in_memory else self._from_shards
-        dataset = (
-            make(first).batch(self.settings.batch_size, drop_remainder=True).map(_part).prefetch(2)
-        )
-        return dataset.with_options(_options(self.threads))
+        dataset = make(first_step, part * size, size).prefetch(2)
+        return dataset.with_options(_options(self.threads, self.settings.deterministic))
 
-    def _seed(self, purpose: int, number: tf.Tensor) -> tf.Tensor:
-        first = tf.constant(self.settings.seed * 3 + purpose, tf.int64)
-        return tf.stack([first, tf.cast(number, tf.int64)])
+    def _from_memory(self, first_step: int, offset: int, size: int) -> tf.data.Dataset:
+        pictures, labels = self.split.load(self.threads)
+        per_pass = self.samples_per_pass
 
-    def _from_memory(self, first: int) -> tf.data.Dataset:
-        tiles = self.split.load(self.threads)
+        @functools.lru_cache(maxsize=2)
+        def order(number: int) -> NDArray[np.int64]:
+            rng = np.random.default_rng((self.settings.seed, number))
+            return rng.permutation(np.arange(per_pass) % self.split.tiles)
 
-        def order(number: tf.Tensor) -> tf.data.Dataset:
-            indices = tf.range(self.samples_per_pass) % self.split.tiles
-            seed = self._seed(ORDER, number)
-            shuffled = tf.random.experimental.stateless_shuffle(indices, seed)
-            return tf.data.Dataset.from_tensor_slices(shuffled)
+        def tiles(step: int) -> tuple[list[Array], list[Array]]:
+            first = step * self.settings.batch_size + offset
+            found = [
+                order(each // per_pass)[each % per_pass] for each in range(first, first + size)
+            ]
+            return [pictures[tile] for tile in found], [labels[tile] for tile in found]
 
-        start, skipped = divmod(first, self.samples_per_pass)
-        indices = tf.data.Dataset.counter(start).flat_map(order).skip(skipped)
-        return indices.enumerate(first).map(
-            lambda number, index: self._change(tiles[index], number),
+        change = self._changer(offset)
+        return tf.data.Dataset.counter(first_step).map(
+            lambda step: self._shaped(
+                tf.numpy_function(
+                    lambda step: change(step, *tiles(int(step))), [step], [tf.uint8, tf.uint8]
+                ),
+                size,
+            ),
             num_parallel_calls=self.threads,
-            deterministic=True,
+            deterministic=self.settings.deterministic,
         )
 
-    def _from_shards(self, first: int) -> tf.data.Dataset:
-        paths = tf.constant([str(path) for path in self.split.paths])
+    def _from_shards(self, first_step: int, offset: int, size: int) -> tf.data.Dataset:
+        paths = [str(path) for path in self.split.paths]
+        ordered = self.settings.deterministic
+        tile_bytes = self.split.size**2 * (self.split.bands + 1)
+        # The crops of a tile share its memory, so the mixed tiles count once each.
+        mixed = self.crops_per_tile * max(1, min(SHUFFLE_TILES, SHUFFLE_BYTES // tile_bytes))
 
         def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-            seed = self._seed(ORDER, number)
-            shuffled = tf.random.experimental.stateless_shuffle(paths, seed)
+            seed = tf.stack([tf.constant(self.settings.seed, tf.int64), number])
+            shuffled = tf.random.experimental.stateless_shuffle(tf.constant(paths), seed)
             return (
                 tf.data.Dataset.from_tensor_slices(shuffled)
                 .interleave(
                     tf.data.TFRecordDataset,
                     cycle_length=SHARDS_AT_ONCE,
                     num_parallel_calls=SHARDS_AT_ONCE,
-                    deterministic=True,
+                    deterministic=ordered,
+                )
+                .map(
+                    lambda record: parse_example(record, self.split.bands, self.split.size),
+                    num_parallel_calls=self.threads,
+                    deterministic=ordered,
                 )
                 .flat_map(
-                    lambda record: tf.data.Dataset.from_tensors(record).repeat(self.crops_per_tile)
+                    lambda *tile: tf.data.Dataset.from_tensors(tile).repeat(self.crops_per_tile)
                 )
-                .shuffle(SHUFFLE_BUFFER, seed=number + seed[0], reshuffle_each_iteration=False)
+                .shuffle(mixed, seed=number + self.settings.seed, reshuffle_each_iteration=False)
             )
 
-        def read(number: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
-            sample = _join(*parse_example(record, self.split.bands, self.split.size))
-            return self._change(sample, number)
-
+        change = self._changer(offset)
+        first = first_step * self.settings.batch_size
         start, skipped = divmod(first, self.samples_per_pass)
-        serialized = tf.data.Dataset.counter(start).flat_map(one_pass).skip(skipped)
-        return serialized.enumerate(first).map(
-            read, num_parallel_calls=self.threads, deterministic=True
+        batches = (
+            tf.data.Dataset.counter(start)
+            .flat_map(one_pass)
+            .skip(skipped)
+            .batch(self.settings.batch_size, drop_remainder=True)
+            .map(lambda *batch: tuple(each[offset : offset + size] for each in batch))
+        )
+        return batches.enumerate(first_step).map(
+            lambda step, batch: self._shaped(
+                tf.numpy_function(change, [step, *batch], [tf.uint8, tf.uint8]), size
+            ),
+            num_parallel_calls=self.threads,
+            deterministic=ordered,
         )
 
-    def _change(self, sample: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        """Make a training sample of a tile, by the number of the sample."""
-        if self.crop < self.split.size:
-            sample = random_crop(sample, self.crop, self._seed(CROP, number))
-        edge = rounded_up(self.crop, self.stride)
-        if edge > self.crop:
-            sample = padded(sample, edge)
-        if self.settings.flips:
-            sample = random_symmetry(sample, self._seed(SYMMETRY, number))
-        if self.settings.light > 0:
-            sample = random_light(sample, self.settings.light, self._seed(LIGHT, number))
-        return tf.ensure_shape(sample, [edge, edge, self.split.bands + 1])
+    def _changer(self, offset: int) -> Callable[..., tuple[Array, Array]]:
+        """Return what makes the samples of a step from their tiles."""
+        augmenter = Augmenter(self.settings.augmentation, self.settings.seed, self.crop)
+
+        def change(
+            step: int, pictures: Sequence[Array], labels: Sequence[Array]
+        ) -> tuple[Array, Array]:
+            first = int(step) * self.settings.batch_size + offset
+            made = [
+                augmenter.make(picture, label, first + index)
+                for index, (picture, label) in enumerate(zip(pictures, labels, strict=True))
+            ]
+            return np.stack([each for each, _ in made]), np.stack([each for _, each in made])
+
+        return change
+
+    def _shaped(self, batch: tuple[tf.Tensor, tf.Tensor], size: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Tell TensorFlow the shapes, and pad to a multiple of the stride."""
+        pictures = tf.ensure_shape(batch[0], [size, self.crop, self.crop, self.split.bands])
+        labels = tf.ensure_shape(batch[1], [size, self.crop, self.crop])[..., None]
+        missing = rounded_up(self.crop, self.stride) - self.crop
+        if not missing:
+            return pictures, labels
+        widths = [[0, 0], [0, missing], [0, missing], [0, 0]]
+        return tf.pad(pictures, widths), tf.pad(labels, widths, constant_values=UNKNOWN)
 
 
 def validation_batches(
@@ -250,14 +307,19 @@ def validation_batches(
         else split.samples(threads)
     )
     batch = max(1, batch_pixels // edge**2)
-    batches = samples.map(lambda sample: padded(sample, edge)).batch(batch).map(_part).prefetch(1)
-    return batches.with_options(_options(threads))
+    batches = (
+        samples.map(lambda picture, label: padded(picture, label, edge)).batch(batch).prefetch(1)
+    )
+    return batches.with_options(_options(threads, deterministic=True))
 
 
-def _options(threads: int) -> tf.data.Options:
+def _options(threads: int, deterministic: bool) -> tf.data.Options:
     options = tf.data.Options()
     options.threading.private_threadpool_size = threads
+    options.deterministic = deterministic
     # All parallelism is set here by hand; and the tuner's thread, which sleeps up to a
     # minute between its looks, would keep the training from ending meanwhile.
     options.autotune.enabled = False
+    # Each worker makes its own part of every batch.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options

@@ -1,4 +1,8 @@
-"""The training loop: one `fit` with callbacks, each with one task."""
+"""The training loop.
+
+It is TensorFlow's own and not `keras.Model.fit`, which fails on several machines
+(keras-team/keras#20585) and would take the moving average out of the step's graph.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import math
 import shutil
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +19,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from roadmask.errors import SettingError
+from roadmask.model.devices import chosen_precision, from_chief, is_chief
 from roadmask.model.history import (
     Epoch,
     best_row,
@@ -26,6 +32,7 @@ from roadmask.model.history import (
 )
 from roadmask.model.losses import MaskedLoss
 from roadmask.model.networks.layers import judged_part, training_twin
+from roadmask.model.pictures import Examples
 from roadmask.model.pipeline import TrainingStream
 from roadmask.model.settings import TrainingSettings
 from roadmask.model.state import State, StateFolder, Weights
@@ -35,9 +42,8 @@ log = logging.getLogger(__name__)
 
 # An epoch that takes longer than this reports on the way.
 REPORT_SECONDS = 60.0
-# Where Linux lists what its processors can do, and the instructions that count in bfloat16.
-CPU_FLAGS = Path("/proc/cpuinfo")
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+# Layers' weights that weight decay leaves alone.
+NOT_DECAYED = ("bias", "gamma", "beta")
 
 
 @dataclass(frozen=True)
@@ -77,16 +83,16 @@ class MovingAverage:
     def __init__(self, network: keras.Model, share: float) -> None:
         self.share = share
         self.weights = [weight.value for weight in network.weights]
-        self.values = [tf.Variable(weight) for weight in self.weights]
-        self._move = tf.function(self._move_values, autograph=False)
+        self.values = [tf.Variable(weight.numpy()) for weight in network.weights]
 
-    def follow(self, step: int) -> None:
-        """Move towards the weights after a step, counted from 0."""
-        self._move(tf.constant(min(self.share, (step + 1) / (step + 10))))
+    def kept(self, step: int) -> float:
+        """Return the share that a step keeps, counted from 0."""
+        return min(self.share, (step + 1) / (step + 10))
 
-    def _move_values(self, share: tf.Tensor) -> None:
+    def move(self, kept: tf.Tensor) -> None:
+        """Move towards the weights."""
         for value, weight in zip(self.values, self.weights, strict=True):
-            value.assign(weight + share * (value - weight))
+            value.assign(weight + kept * (value - weight))
 
     def get(self) -> Weights:
         """Return the average."""
@@ -99,16 +105,20 @@ class MovingAverage:
 
 
 class Run:
-    """A training while it goes on; what the callbacks share.
+    """A training while it goes on.
 
     Parameters
     ----------
     network
-        What is trained: from pictures to logits.
+        What is trained: from pictures to logits; made in the strategy's scope.
+    loss
+        What is made small.
     settings
         Of the training.
     steps_per_epoch
         How many steps an epoch has.
+    strategy
+        How batches are shared among devices.
     state
         Where to go on from, if anywhere.
     """
@@ -116,15 +126,19 @@ class Run:
     def __init__(
         self,
         network: keras.Model,
+        loss: MaskedLoss,
         settings: TrainingSettings,
         steps_per_epoch: int,
+        strategy: tf.distribute.Strategy,
         state: State | None,
     ) -> None:
         self.network = network
+        self.loss = loss
         self.settings = settings
         self.steps_per_epoch = steps_per_epoch
-        self.optimizer = keras.optimizers.Adam(settings.learning_rate)
-        self.optimizer.build(network.trainable_variables)
+        self.strategy = strategy
+        with strategy.scope():
+            self.optimizer = make_optimizer(network, settings)
         self.average = MovingAverage(network, settings.average)
         self.rows: list[Epoch] = []
         self.best: Weights = ()
@@ -135,6 +149,10 @@ class Run:
             self.average.set(state.average)
             for variable, value in zip(self.optimizer.variables, state.optimizer, strict=True):
                 variable.assign(value)
+        self._gradients = tf.function(
+            self._loss_and_gradients, jit_compile=settings.xla, autograph=False
+        )
+        self._step = tf.function(self._step_on_all, autograph=False)
 
     def add(self, row: Epoch) -> bool:
         """Add an epoch; return whether it is the best so far."""
@@ -154,129 +172,163 @@ class Run:
             best=self.best,
         )
 
+    def epoch(self, batches: Iterator[Any]) -> float:
+        """Train for one epoch and return its mean loss."""
+        self.seed_dropout()
+        total, reported = tf.constant(0.0), time.monotonic()
+        for number in range(self.steps_per_epoch):
+            loss = self.step(next(batches), number)
+            total += loss
+            if time.monotonic() - reported >= REPORT_SECONDS:
+                reported = time.monotonic()
+                self.report(number, float(loss))
+        return float(total) / self.steps_per_epoch
 
-class Steps(keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets the rate of each step, and averages the weights after it."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self.run = run
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Set the rate of the step that begins."""
-        self.run.optimizer.learning_rate = learning_rate(
-            self.run.settings, self.run.rows, self._step(batch), self.run.steps_per_epoch
+    def step(self, batch: Any, number: int) -> tf.Tensor:  # noqa: ANN401 (tensors or values of replicas)
+        """Train on one batch, the step of this number within its epoch; return the loss."""
+        step = len(self.rows) * self.steps_per_epoch + number
+        self.optimizer.learning_rate = learning_rate(
+            self.settings, self.rows, step, self.steps_per_epoch
         )
+        return self._step(batch, tf.constant(self.average.kept(step)))
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Average."""
-        self.run.average.follow(self._step(batch))
+    def seed_dropout(self) -> None:
+        """Start the random numbers of dropout anew, from the number of the epoch.
 
-    def _step(self, batch: int) -> int:
-        return len(self.run.rows) * self.run.steps_per_epoch + batch
-
-
-class DropoutSeeds(keras.callbacks.Callback):  # type: ignore[misc]
-    """Starts the random numbers of dropout anew in each epoch, from its number.
-
-    So an epoch draws the same ones whether or not the training was killed before it.
-    """
-
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self.run = run
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Seed all layers that draw random numbers."""
-        for number, layer in enumerate(self.run.network.layers):
+        So an epoch draws the same ones whether or not the training was killed before it.
+        """
+        for number, layer in enumerate(self.network.layers):
             generator = getattr(layer, "seed_generator", None)
             if generator is not None:
-                text = f"{self.run.settings.seed} {epoch} {number}"
+                text = f"{self.settings.seed} {len(self.rows)} {number}"
                 generator.state.assign([zlib.crc32(text.encode()), 0])
 
+    def report(self, number: int, loss: float) -> None:
+        """Say how far a long epoch is."""
+        log.info(
+            "epoch %d/%d: step %d of %d, loss %.4f",
+            len(self.rows) + 1,
+            self.settings.epochs,
+            number + 1,
+            self.steps_per_epoch,
+            loss,
+        )
 
-class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
-    """Validates, records, saves, reports and decides whether training is over."""
+    def _loss_and_gradients(
+        self, pictures: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            loss = self.loss(labels, self.network(pictures, training=True))
+            # The devices' gradients are added up.
+            share = loss / self.strategy.num_replicas_in_sync
+            scaled = self.optimizer.scale_loss(share)
+        return share, tape.gradient(scaled, self.network.trainable_variables)
+
+    def _step_on_one(self, pictures: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        share, gradients = self._gradients(pictures, labels)
+        self.optimizer.apply_gradients(
+            zip(gradients, self.network.trainable_variables, strict=True)
+        )
+        return share
+
+    def _step_on_all(self, batch: Any, kept: tf.Tensor) -> tf.Tensor:  # noqa: ANN401 (as above)
+        shares = self.strategy.run(self._step_on_one, args=batch)
+        self.average.move(kept)
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+
+
+def make_optimizer(network: keras.Model, settings: TrainingSettings) -> keras.optimizers.Optimizer:
+    """Return Adam (Kingma and Ba 2015), with decoupled weight decay where there is any.
+
+    With float16 the loss is scaled, as small gradients would vanish in it.
+    """
+    optimizer = keras.optimizers.Adam(
+        settings.learning_rate,
+        weight_decay=settings.weight_decay or None,
+        global_clipnorm=settings.clip_norm or None,
+    )
+    if settings.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
+    if settings.precision == "float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(network.trainable_variables)
+    return optimizer
+
+
+class EpochEnd:
+    """Validates, records, saves and reports.
+
+    Parameters
+    ----------
+    run
+        The training.
+    validator
+        Of the averaged weights.
+    examples
+        What TensorBoard shows, if anything.
+    classes
+        Names of the classes, ``other`` first.
+    folder
+        Of the model.
+    state
+        Where the state lies.
+    """
 
     def __init__(
         self,
         run: Run,
         validator: Validator,
+        examples: Examples,
         classes: Sequence[str],
         folder: Path,
         state: StateFolder,
     ) -> None:
-        super().__init__()
         self.run = run
         self.validator = validator
+        self.examples = examples
         self.classes = classes
         self.history_path = folder / "history.csv"
         self.state = state
-        self.board = Board(folder / "tensorboard")
-        for row in run.rows:
-            self.board.write(row)
-        self.started = 0.0
+        self.writes = is_chief(run.strategy)
+        if self.writes:
+            self.board = Board(folder / "tensorboard")
+            for row in run.rows:
+                self.board.write(row)
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Start the clock."""
-        self.started = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """See the class."""
-        loss = float((logs or {})["loss"])
-        require_finite(loss, "loss", epoch + 1)
+    def take(self, loss: float, started: float) -> None:
+        """Take an epoch with this mean loss, begun at this time."""
+        epoch = len(self.run.rows) + 1
+        require_finite(loss, "loss", epoch)
         # What is judged is what is saved: the average, in full precision.
         self.validator.network.set_weights(self.run.average.get())
         verdict = self.validator.judge()
-        require_finite(verdict.loss, "validation loss", epoch + 1)
-        row = self._row(epoch + 1, loss, verdict)
+        require_finite(verdict.loss, "validation loss", epoch)
+        row = self._row(epoch, loss, verdict, time.monotonic() - started)
         is_best = self.run.add(row)
+        if not self.writes:
+            return
         write_history(self.history_path, self.run.rows)
         self.state.save(self.run.state(), best_row(self.run.rows).epoch)
-        self.board.write(row)
+        self.board.write(row, self.examples.sheet(self.validator.network, row.threshold))
         log.info("%s%s", describe(row, self.run), "  best so far" if is_best else "")
-        if is_over(self.run.rows, self.run.settings):
-            self.model.stop_training = True
 
-    def _row(self, epoch: int, loss: float, verdict: Verdict) -> Epoch:
+    def _row(self, epoch: int, loss: float, verdict: Verdict, seconds: float) -> Epoch:
         figures = verdict.figures
+        threshold = math.nan if figures.threshold is None else figures.threshold
+        # Machines may differ in the last digit, and must not differ in when to stop.
+        loss, val_loss, mean, threshold, *iou = from_chief(
+            self.run.strategy, [loss, verdict.loss, figures.mean_iou, threshold, *figures.iou]
+        )
         return Epoch(
             epoch=epoch,
             loss=loss,
-            val_loss=verdict.loss,
-            val_mean_iou=figures.mean_iou,
-            val_iou=dict(zip(self.classes, figures.iou, strict=True)),
-            threshold=math.nan if figures.threshold is None else figures.threshold,
+            val_loss=val_loss,
+            val_mean_iou=mean,
+            val_iou=dict(zip(self.classes, iou, strict=True)),
+            threshold=threshold,
             learning_rate=float(np.asarray(self.run.optimizer.learning_rate)),
-            seconds=time.monotonic() - self.started,
+            seconds=seconds,
         )
-
-
-class StepReport(keras.callbacks.Callback):  # type: ignore[misc]
-    """Reports within long epochs."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self.run = run
-        self.reported = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Start the clock."""
-        self.reported = time.monotonic()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Report once a minute."""
-        now = time.monotonic()
-        if now - self.reported >= REPORT_SECONDS:
-            self.reported = now
-            log.info(
-                "epoch %d/%d: step %d of %d, loss %.4f",
-                len(self.run.rows) + 1,
-                self.run.settings.epochs,
-                batch + 1,
-                self.run.steps_per_epoch,
-                float((logs or {})["loss"]),
-            )
 
 
 class Board:
@@ -295,7 +347,7 @@ class Board:
             for name in ("train", "validation")
         }
 
-    def write(self, row: Epoch) -> None:
+    def write(self, row: Epoch, pictures: NDArray[np.uint8] | None = None) -> None:
         """Add an epoch; training and validation loss share a chart."""
         for column, value in row.values().items():
             if column == "epoch" or math.isnan(value):
@@ -303,18 +355,11 @@ class Board:
             part = "validation" if column.startswith("val_") or column == "threshold" else "train"
             with self.writers[part].as_default(step=row.epoch):
                 tf.summary.scalar(column.removeprefix("val_"), value)
+        if pictures is not None:
+            with self.writers["validation"].as_default(step=row.epoch):
+                tf.summary.image("picture, label, prediction", pictures[None])
         for writer in self.writers.values():
             writer.flush()
-
-
-def chosen_precision(settings: TrainingSettings) -> str:
-    """Return the precision to train in: the one set, or the one this machine is fast in."""
-    if settings.precision != "auto":
-        return settings.precision
-    if tf.config.list_physical_devices("GPU"):
-        return "float32"
-    flags = CPU_FLAGS.read_text(encoding="utf-8").split() if CPU_FLAGS.exists() else []
-    return "bfloat16" if BFLOAT16_FLAGS.intersection(flags) else "float32"
 
 
 def require_finite(value: float, name: str, epoch: int) -> None:
@@ -358,56 +403,76 @@ def train(
     model: keras.Model,
     stream: TrainingStream,
     validation: tf.data.Dataset,
+    loss: MaskedLoss,
     classes: Sequence[str],
     folder: Path,
     state_folder: StateFolder,
+    strategy: tf.distribute.Strategy,
 ) -> Result:
     """Train a network, or go on where a training like it was killed.
 
     Parameters
     ----------
     model
-        The network. Its weights are those of the last epoch in the end.
+        The network, made outside the strategy's scope.
     stream
         The training samples.
     validation
         The validation batches.
+    loss
+        What is made small.
     classes
         Names of the classes, ``other`` first.
     folder
         Where ``history.csv`` and ``tensorboard/`` go.
     state_folder
         Where the state lies.
+    strategy
+        How batches are shared among devices.
 
     Raises
     ------
     SettingError
-        If the loss does not stay finite.
+        If the loss does not stay finite, or machines begin at different epochs.
     """
     settings = stream.settings
     precision = chosen_precision(settings)
     log.info("arithmetic: %s", precision)
-    twin = training_twin(model, precision)
-    run = Run(twin, settings, stream.steps_per_epoch, state_folder.load())
+    with strategy.scope():
+        twin = training_twin(model, precision)
+    run = Run(twin, loss, settings, stream.steps_per_epoch, strategy, state_folder.load())
+    (first,) = from_chief(strategy, [len(run.rows)])
+    if first != len(run.rows):
+        raise SettingError(
+            "training.strategy",
+            f"this machine would go on after epoch {len(run.rows)}, the first after {first:g}",
+            "Give all machines the same --output, in a folder they share",
+        )
     if run.rows:
         log.info("going on after epoch %d, where a training like this ended", run.rows[-1].epoch)
-        write_history(folder / "history.csv", run.rows)
+        if is_chief(strategy):
+            write_history(folder / "history.csv", run.rows)
     if not is_over(run.rows, settings):
-        # XLA makes these networks slower on processors, and its compilation takes long.
-        twin.compile(optimizer=run.optimizer, loss=MaskedLoss(settings.loss), jit_compile=False)
-        validator = Validator(judged_part(model), validation, settings.loss)
-        twin.fit(
-            stream.batches(len(run.rows) * stream.steps_per_epoch),
-            steps_per_epoch=stream.steps_per_epoch,
-            initial_epoch=len(run.rows),
-            epochs=settings.epochs,
-            verbose=0,
-            shuffle=False,  # the stream is in its own order
-            callbacks=[
-                Steps(run),
-                DropoutSeeds(run),
-                StepReport(run),
-                EpochEnd(run, validator, classes, folder, state_folder),
-            ],
-        )
+        validator = Validator(judged_part(model), validation, loss)
+        examples = Examples.of(validation, classes)
+        end = EpochEnd(run, validator, examples, classes, folder, state_folder)
+        batches = iter(shared_batches(stream, strategy, len(run.rows) * stream.steps_per_epoch))
+        while not is_over(run.rows, settings):
+            started = time.monotonic()
+            end.take(run.epoch(batches), started)
     return Result(tuple(run.rows), run.best)
+
+
+def shared_batches(
+    stream: TrainingStream, strategy: tf.distribute.Strategy, first_step: int
+) -> tf.data.Dataset:
+    """Return the batches from a step on, each in as many parts as there are devices."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return stream.batches(first_step)
+
+    def of_machine(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        batches = stream.batches(first_step, context.input_pipeline_id, context.num_input_pipelines)
+        return batches.rebatch(stream.settings.batch_size // replicas)
+
+    return strategy.distribute_datasets_from_function(of_machine)

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from roadmask.model.losses import FORMULAS, UNKNOWN, pixel_sums
+from roadmask.model.losses import MaskedLoss
 from roadmask.model.metrics import STEPS, Figures, judge_confusion, judge_histogram
+from roadmask.style import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ class Validator:
     batches
         Of pictures and labels, as `roadmask.model.pipeline` gives them.
     loss
-        Name of the loss.
+        What is taken of the split as a whole.
     """
 
-    def __init__(self, network: keras.Model, batches: tf.data.Dataset, loss: str) -> None:
+    def __init__(self, network: keras.Model, batches: tf.data.Dataset, loss: MaskedLoss) -> None:
         self.network = network
         self.batches = batches
         self.loss = loss
@@ -56,7 +57,7 @@ class Validator:
             batch_sums, batch_counts = self._count(images, labels)
             sums = sums + batch_sums.numpy().astype(np.float64)
             counts = counts + batch_counts.numpy().astype(np.int64)
-        loss = float(FORMULAS[self.loss](tf.constant(sums, tf.float32)))
+        loss = float(self.loss.of_sums(tf.constant(sums, tf.float32)))
         if self.outputs == 1:
             return Verdict(loss, judge_histogram(np.reshape(counts, (2, STEPS + 1))))
         return Verdict(loss, judge_confusion(np.reshape(counts, (self.outputs, self.outputs))))
@@ -74,4 +75,4 @@ class Validator:
         # Pixels whose label is not known are counted apart, behind the others.
         pair = tf.where(label == UNKNOWN, pairs, pair)
         counts = tf.math.bincount(tf.reshape(pair, [-1]), minlength=pairs + 1, maxlength=pairs + 1)
-        return pixel_sums(labels, logits), counts[:pairs]
+        return self.loss.sums(labels, logits), counts[:pairs]

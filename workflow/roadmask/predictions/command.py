@@ -154,7 +154,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Predict all scenes with one start of TensorFlow."""
     card = read_card(arguments.model)
     lattice = Lattice.of(arguments.window, arguments.overlap, card.input_stride)
-    settings = _settings(arguments, card)
+    settings = _settings(arguments, card, lattice.window)
     with environment():
         scenes = _scenes(arguments.scenes, arguments.neighbours, arguments.model, card, lattice)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -177,7 +177,7 @@ def run(arguments: argparse.Namespace) -> None:
             )
 
 
-def _settings(arguments: argparse.Namespace, card: Card) -> Settings:
+def _settings(arguments: argparse.Namespace, card: Card, window: int) -> Settings:
     """Put together what the command line and the model's card say."""
     classes = tuple(card.classes)
     names = classes if card.outputs == 1 else ("other", *classes)
@@ -206,7 +206,7 @@ def _settings(arguments: argparse.Namespace, card: Card) -> Settings:
         colours=card.colours,
         bands=tuple(card.bands),
         scale=card.scale,
-        window=arguments.window,
+        window=window,
         threshold=threshold,
         area=area,
         tags={

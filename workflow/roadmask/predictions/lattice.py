@@ -96,7 +96,8 @@ class Lattice:
         Parameters
         ----------
         window
-            Pixels that the network sees, a multiple of `stride`.
+            Pixels that the network is to see, at least one. It grows to the next multiple of
+            `stride`: more of the picture is seen, nothing is resized.
         overlap
             The least margin, in pixels. It grows where the step must be made a multiple
             of the stride.
@@ -106,15 +107,9 @@ class Lattice:
         Raises
         ------
         SettingError
-            If the window is no multiple of the stride, or has no core left.
+            If the window has no core left.
         """
-        if window < stride or window % stride:
-            good = max(stride, round(window / stride) * stride)
-            raise SettingError(
-                "prediction.window",
-                f"{window} pixels is no multiple of {stride}, which the network needs",
-                f"Write {good}",
-            )
+        window = -(-window // stride) * stride
         step = (window - 2 * overlap) // stride * stride
         if overlap < 0 or step < stride:
             raise SettingError(

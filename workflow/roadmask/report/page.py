@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import shapely
 from markupsafe import Markup
+from PIL import Image
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
@@ -67,6 +69,8 @@ PIXEL_SIZE_SLACK = 0.05
 NOTHING = "–"
 # Between two limits, with no break on either side.
 TO = "\u2060–\u2060"
+# Stage model leaves it beside the history.
+SAMPLES = "augmentation.png"
 
 
 @dataclass(frozen=True)
@@ -217,6 +221,7 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         ),
         comparisons=list(comparisons(sources)),
         charts=list(charts(sources)),
+        samples=training_samples(sources),
         history=sources.history,
         best_epoch=best_epoch(sources),
         selection=sources.selection,
@@ -591,6 +596,16 @@ def _calibration(name: str, rows: Sequence[Mapping[str, Any]], found: Mapping[st
 def best_epoch(sources: Sources) -> int | None:
     """Return the epoch whose weights were kept."""
     return None if sources.history is None else int(sources.card.figures["epoch"])
+
+
+def training_samples(sources: Sources) -> Picture | None:
+    """Return the sheet of samples that the training left, if it is there."""
+    history = sources.paths.history
+    path = history.with_name(SAMPLES) if history is not None else None
+    if path is None or not path.is_file():
+        return None
+    with Image.open(path) as image:
+        return as_jpeg(np.asarray(image), "tiles, and how augmentation changes them")
 
 
 def charts(sources: Sources) -> Iterator[Chart]:

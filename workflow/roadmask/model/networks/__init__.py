@@ -1,58 +1,53 @@
 """Networks by name.
 
-A network is a function of an input shape and a number of classes. Its last two layers are
-those of `roadmask.model.networks.layers.add_head`, named `LOGITS` and ``probability``:
+A network is a function of an input shape and a number of classes. Its last layers are those of
+`roadmask.model.networks.layers.add_head`, two of them named `LOGITS` and `PROBABILITY`:
 training takes its loss from the former, and what is saved gives the latter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import keras
 
-from roadmask.errors import SettingError
-from roadmask.model.networks.unet import unet
+from roadmask.model.network_settings import NetworkSettings
+from roadmask.model.networks.classifier_unets import (
+    efficientnetlite0_unet,
+    inceptionresnetv2_unet,
+    lite_unet,
+)
+from roadmask.model.networks.deeplabv3plus import deeplabv3plus
+from roadmask.model.networks.layers import InputShape
+from roadmask.model.networks.unet import unet, unet_wide
 
-# Rows, columns and bands; None where a size is left open.
-InputShape = tuple[int | None, int | None, int]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A network that can be built.
-
-    Attributes
-    ----------
-    build
-        From an input shape and the number of classes besides other to a model that turns
-        pictures with values from 0 to 255 into probabilities, pixel for pixel.
-    stride
-        Both sides of an input must be multiples of it.
-    """
-
-    build: Callable[[InputShape, int], keras.Model]
-    stride: int
-
-
-NETWORKS = {
-    "unet": Architecture(unet, stride=16),
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    "unet": unet,
+    "unet_wide": unet_wide,
+    "deeplabv3plus": deeplabv3plus,
+    "inceptionresnetv2_unet": inceptionresnetv2_unet,
+    "efficientnetlite0_unet": efficientnetlite0_unet,
+    "lite_unet": lite_unet,
 }
 
 
-def find_architecture(name: str) -> Architecture:
-    """Return the architecture of this name.
+def build_network(settings: NetworkSettings, shape: InputShape, classes: int) -> keras.Model:
+    """Build a network with random weights.
 
-    Raises
-    ------
-    SettingError
-        If there is none.
+    Parameters
+    ----------
+    settings
+        Which.
+    shape
+        Rows and columns (multiples of its stride, or None) and bands of the input.
+    classes
+        How many classes there are besides other.
+
+    Returns
+    -------
+    keras.Model
+        From pictures with values from 0 to 255 to probabilities, pixel for pixel.
     """
-    if name not in NETWORKS:
-        raise SettingError(
-            "model.architecture",
-            f"{name!r} is no network known here",
-            f"Write one of {', '.join(sorted(NETWORKS))}",
-        )
-    return NETWORKS[name]
+    if settings.depth is None:
+        return NETWORKS[settings.architecture](shape, classes)
+    return NETWORKS[settings.architecture](shape, classes, settings.encoder, settings.depth)

@@ -9,6 +9,10 @@ import tensorflow as tf
 
 from roadmask.model.card import outputs_of
 
+# Rows, columns and bands; None where a size is left open.
+InputShape = tuple[int | None, int | None, int]
+
+SCORES = "scores"
 LOGITS = "logits"
 PROBABILITY = "probability"
 # Keras' own 0.99 needs hundreds of steps until the moving statistics follow; short runs
@@ -16,12 +20,28 @@ PROBABILITY = "probability"
 NORMALIZATION_MOMENTUM = 0.9
 
 
-def normalize(tensor: Any) -> Any:  # noqa: ANN401 (a symbolic tensor)
+def normalize(tensor: Any, name: str, epsilon: float = 1e-3) -> Any:  # noqa: ANN401 (symbolic)
     """Add a batch normalization."""
-    return keras.layers.BatchNormalization(momentum=NORMALIZATION_MOMENTUM)(tensor)
+    return keras.layers.BatchNormalization(
+        momentum=NORMALIZATION_MOMENTUM, epsilon=epsilon, name=name
+    )(tensor)
 
 
-def add_head(features: Any, classes: int) -> Any:  # noqa: ANN401 (symbolic tensors)
+def convolve(tensor: Any, channels: int, kernel: int, name: str, dilation: int = 1) -> Any:  # noqa: ANN401
+    """Add a convolution without bias, a batch normalization and a ReLU."""
+    tensor = keras.layers.Conv2D(
+        channels,
+        kernel,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(tensor)
+    return keras.layers.ReLU(name=f"{name}_relu")(normalize(tensor, f"{name}_bn"))
+
+
+def add_head(features: Any, classes: int, enlarged: int = 1) -> Any:  # noqa: ANN401 (symbolic)
     """Add the last layers: one sigmoid for one class, else a softmax over other and classes.
 
     Parameters
@@ -30,9 +50,15 @@ def add_head(features: Any, classes: int) -> Any:  # noqa: ANN401 (symbolic tens
         ``(batch, rows, columns, channels)``.
     classes
         How many classes there are besides other.
+    enlarged
+        How many pixels of the picture a feature spans; the logits are interpolated between.
     """
     outputs = outputs_of(classes)
-    logits = keras.layers.Conv2D(outputs, 1, name=LOGITS)(features)
+    if enlarged == 1:
+        logits = keras.layers.Conv2D(outputs, 1, name=LOGITS)(features)
+    else:
+        scores = keras.layers.Conv2D(outputs, 1, name=SCORES)(features)
+        logits = keras.layers.UpSampling2D(enlarged, interpolation="bilinear", name=LOGITS)(scores)
     activation = "sigmoid" if outputs == 1 else "softmax"
     # In 32 bits also where the rest of the network is not.
     return keras.layers.Activation(activation, dtype="float32", name=PROBABILITY)(logits)
@@ -54,11 +80,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
         """Normalize; with ``training``, by the batch's own mean and variance."""
         if not (training and self.trainable):
             return super().call(inputs, training=False, mask=mask)
+        channels = inputs.shape[-1]
         normalized, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,
             # In 32 bits whatever the inputs are.
-            tf.convert_to_tensor(self.gamma.value),
-            tf.convert_to_tensor(self.beta.value),
+            tf.convert_to_tensor(self.gamma.value) if self.scale else tf.ones(channels),
+            tf.convert_to_tensor(self.beta.value) if self.center else tf.zeros(channels),
             epsilon=self.epsilon,
             is_training=True,
         )
@@ -89,7 +116,7 @@ def training_twin(model: keras.Model, precision: str = "float32") -> keras.Model
 
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
-        if precision != "float32" and layer.name != LOGITS:
+        if precision != "float32" and layer.name not in (SCORES, LOGITS):
             config["dtype"] = f"mixed_{precision}"
         if type(layer) is keras.layers.BatchNormalization:
             return FusedBatchNormalization.from_config(config)
