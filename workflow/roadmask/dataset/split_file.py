@@ -150,7 +150,9 @@ class SplitFile:
         try:
             self._table = pyogrio.read_dataframe(path, layer="blocks", read_geometry=False)
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-            raise InputError(path, f"it can't be read ({error})", "Make stage dataset") from error
+            raise InputError(
+                path, f"it can't be read ({error})", "Remove it and run again"
+            ) from error
 
     def on(self, scene: str, grid: Grid) -> list[BlockGround]:
         """Return the blocks that touch a scene. No two share area.

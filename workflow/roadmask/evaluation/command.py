@@ -148,7 +148,9 @@ def _setup(arguments: argparse.Namespace) -> Setup:
         size, overlap = int(dataset["tile_size"]), int(dataset["tile_overlap"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            arguments.dataset, f"it does not describe a data set ({error!r})", "Make stage dataset"
+            arguments.dataset,
+            f"it does not describe a data set ({error!r})",
+            "Remove it and run again",
         ) from error
     return Setup(
         names=names,
@@ -238,7 +240,7 @@ def _opened(scene: Inputs, setup: Setup) -> Iterator[SceneFiles]:
                 raise InputError(
                     str(path),
                     f"its pixel grid is not that of {scene.mask}",
-                    "Make stages masks and predictions again",
+                    "Remove both and run again",
                 )
         prediction, probability = others
         outputs = outputs_of(len(setup.names) - 1)
@@ -247,7 +249,7 @@ def _opened(scene: Inputs, setup: Setup) -> Iterator[SceneFiles]:
                 str(scene.probability),
                 f"it has {probability.count} bands, and the classes of the data set ask for "
                 f"{outputs}",
-                "Make stage predictions again",
+                "Remove it and run again",
             )
         yield SceneFiles(
             mask=mask,
@@ -267,7 +269,7 @@ def _open(path: Path) -> DatasetReader:
     try:
         return rasterio.open(path)
     except rasterio.errors.RasterioIOError as error:
-        raise InputError(path, f"it can't be read ({error})", "Make its stage again") from error
+        raise InputError(path, f"it can't be read ({error})", "Remove it and run again") from error
 
 
 def _polygons(source: VectorSource | None, grid: Grid, key: str) -> PolygonWindows | None:
@@ -307,7 +309,7 @@ def _made_by(results: Results, model: Path | None) -> dict[str, Any]:
             }
         except (KeyError, ValueError) as error:
             raise InputError(
-                path, "its tags don't say how it was predicted", "Make stage predictions again"
+                path, "its tags don't say how it was predicted", "Remove it and run again"
             ) from error
         if first is None:
             first, made = path, this
@@ -315,10 +317,10 @@ def _made_by(results: Results, model: Path | None) -> dict[str, Any]:
             raise InputError(
                 path,
                 f"it was predicted with another model or threshold than {first}",
-                "Make stage predictions again",
+                "Remove it and run again",
             )
     if model is not None and first is not None and sha256(model) != made["model_sha256"]:
-        raise InputError(first, f"it was not predicted by {model}", "Make stage predictions again")
+        raise InputError(first, f"it was not predicted by {model}", "Remove it and run again")
     return made
 
 

@@ -211,7 +211,7 @@ def read_classes(
         raise InputError(
             dataset.name,
             f"it holds the value {most}, and the data set has {classes} classes from 0 on",
-            "Make its stage again",
+            "Remove it and run again",
         )
     return values
 
@@ -272,7 +272,7 @@ def _compare_closely(
         raise InputError(
             prediction.name,
             f"it and its probability raster don't belong together ({error})",
-            "Make stage predictions again",
+            "Remove it and run again",
         ) from error
     return WindowCounts(blocks, MaskCounts.zero(len(blocks)), labels, reference)
 

@@ -89,13 +89,13 @@ class Split:
             raise InputError(
                 self.paths[0].parent,
                 f"a record is damaged ({str(error).splitlines()[0][:200]})",
-                "Make stage dataset again",
+                "Remove this folder and run again",
             ) from error
         if count != self.tiles:
             raise InputError(
                 self.paths[0].parent,
                 f"{count} tiles in the shards, but {self.tiles} in dataset.json",
-                "Make stage dataset again",
+                "Remove this folder and run again",
             )
         return pictures, labels
 

@@ -184,12 +184,12 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             reader = csv.DictReader(file)
             rows = list(reader)
     except (OSError, ValueError) as error:
-        raise InputError(path, f"it can't be read ({error})", "Make stage selection") from error
+        raise InputError(path, f"it can't be read ({error})", "Remove it and run again") from error
     missing = [name for name in columns if name not in (reader.fieldnames or ())]
     if missing:
         raise InputError(
             path,
             f"it is no table of stage selection: it lacks {', '.join(missing)}",
-            "Make stage selection again",
+            "Remove it and run again",
         )
     return rows

@@ -86,7 +86,7 @@ def _open(path: Path) -> DatasetReader:
     try:
         return rasterio.open(path)
     except rasterio.errors.RasterioIOError as error:
-        raise InputError(path, f"it can't be read ({error})", "Make its stage again") from error
+        raise InputError(path, f"it can't be read ({error})", "Remove it and run again") from error
 
 
 def _check_grids(sheet: Sheet, arguments: argparse.Namespace) -> None:
@@ -96,7 +96,7 @@ def _check_grids(sheet: Sheet, arguments: argparse.Namespace) -> None:
                 path,
                 f"{dataset.width} x {dataset.height} pixels, where the tiles were cut from "
                 f"{sheet.grid.width} x {sheet.grid.height}",
-                "Make the stages tiles and masks again",
+                "Remove both and run again",
             )
 
 

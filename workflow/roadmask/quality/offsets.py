@@ -93,7 +93,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(path, f"it can't be read ({error})", "Make stage selection") from error
+        raise InputError(path, f"it can't be read ({error})", "Remove it and run again") from error
     return content
 
 

@@ -54,7 +54,7 @@ class Pieces:
             throats = pyogrio.read_dataframe(path, layer="throats")
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
             raise InputError(
-                path, f"it can't be read ({error})", "Make stage masks again"
+                path, f"it can't be read ({error})", "Remove it and run again"
             ) from error
         return cls(
             table,
