@@ -156,6 +156,20 @@ def test_line_pixels_neither_rim_the_road_nor_widen_it(city):
     assert abs(int((labels == 1).sum()) - int(truth.sum())) < 0.1 * outline.sum()
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    turn=st.floats(0, np.pi), bend=st.floats(-40, 40), width=st.floats(5, 30), at=st.floats(-3, 3)
+)
+def test_a_road_has_the_area_of_its_polygon(turn, bend, width, at):
+    grid = metric_grid(160, 160)
+    x = np.linspace(-70, 70, 30)
+    line = LineString(np.column_stack([x, at + bend * (x / 70) ** 2]))
+    line = affinity.translate(affinity.rotate(line, np.degrees(turn), origin=(0, 0)), 80, 85)
+    road = line.buffer(width / 2, cap_style="flat").intersection(box(1, 1, 159, 159))
+    labels = label(grid, [road.exterior], [line.intersection(box(1, 1, 159, 159))])
+    assert abs((labels == 1).sum() * PIXEL**2 - road.area) < 0.5 * PIXEL * road.length
+
+
 # --- failures of the notes' table, and their cures ---------------------------------------
 
 
@@ -345,25 +359,33 @@ def test_what_an_upper_road_cuts_off_a_lower_one_at_a_flat_angle_is_road():
     assert iou(label(grid, lines, [lower, upper]), truth) > 0.995
 
 
-@pytest.mark.parametrize(
-    ("far", "why", "expected"),
-    [(280, "open at both ends", 1), (450, "open at one end, the other is the sheet's", 255)],
-)
-def test_a_carriageway_without_a_centerline_is_road_if_open_at_both_ends(far, why, expected):
+def test_a_carriageway_without_a_centerline_is_road_if_open_at_both_ends():
     grid = metric_grid(400, 200)
-    # Two carriageways with a strip between them; only one has a centerline. From x = 120 on
-    # the other's lines are there again, but no centerline.
+    # Two carriageways with a strip between them; only one has a centerline. Between x = 120
+    # and 280 the other's lines are there, but no centerline.
     lines = [LineString([(-50, 94), (450, 94)]), LineString([(-50, 106), (450, 106)])]
-    centerlines = [LineString([(-50, 100), (450, 100)])]
     for y in (120, 130):
-        lines += [LineString([(-50, y), (110, y)]), LineString([(120, y), (far, y)])]
-        lines += [LineString([(far + 10, y), (450, y)])] if far < 400 else []
-    centerlines += [LineString([(-50, 125), (115, 125)])]
-    centerlines += [LineString([(far + 5, 125), (450, 125)])] if far < 400 else []
-    labels = label(grid, lines, centerlines)
-    row = round((200 - 125) / PIXEL)
-    assert labels[row, round(60 / PIXEL)] == 1
-    assert labels[row, round(200 / PIXEL)] == expected, why
+        lines += [LineString([(-50, y), (110, y)]), LineString([(120, y), (280, y)])]
+        lines += [LineString([(290, y), (450, y)])]
+    centerlines = [LineString([(-50, 100), (450, 100)])]
+    centerlines += [LineString([(-50, 125), (115, 125)]), LineString([(285, 125), (450, 125)])]
+    truth = rasterize(
+        [box(0, 94, 400, 106), box(0, 120, 400, 130)], grid.shape, transform=grid.transform
+    )
+    assert iou(label(grid, lines, centerlines), truth) > 0.99
+
+
+def test_of_a_carriageway_open_at_one_end_nothing_is_known():
+    grid = metric_grid(400, 200)
+    lines = [LineString([(-50, 94), (450, 94)])]
+    lines += [LineString([(-50, 106), (118, 106)]), LineString([(132, 106), (450, 106)])]
+    # It leaves the street at a right angle, has no centerline, and leaves the sheet.
+    lines += [LineString([(x, 109), (x, 260)]) for x in (120, 130)]
+    labels = label(grid, lines, [LineString([(-50, 100), (450, 100)])])
+    at = lambda x, y: labels[round((200 - y) / PIXEL), round(x / PIXEL)]  # noqa: E731
+    assert at(125, 150) == 255
+    assert at(125, 100) == 1
+    assert at(60, 150) == at(300, 150) == 0
 
 
 def test_a_roadbed_without_a_centerline_that_opens_at_full_width_is_road(city):
