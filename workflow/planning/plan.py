@@ -241,6 +241,11 @@ class Plan:
         """Whether labels are made from lines."""
         return self.settings.labels.method in USES_LINES
 
+    @property
+    def labels_from_regions(self) -> bool:
+        """Whether labels are decided from evidence, which is then recorded."""
+        return self.settings.labels.method == "regions"
+
     def label_options(self) -> list[str]:
         """Return the settings that the chosen way of labelling uses, and no others."""
         method = self.settings.labels.method

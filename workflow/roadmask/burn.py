@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import shapely
@@ -46,12 +46,46 @@ def burn_lines(geometries: Iterable[BaseGeometry], grid: Grid) -> np.ndarray:
         ``(height, width)`` uint8: 1 where a line runs, else 0.
     """
     out = np.zeros(grid.shape, dtype=np.uint8)
+    for rows, columns, _, _ in _pixels(geometries, grid):
+        out[rows, columns] = 1
+    return out
+
+
+def sides_of_lines(
+    geometries: Iterable[BaseGeometry], grid: Grid
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Tell for each pixel that `burn_lines` marks on which side of the line its centre lies.
+
+    Parameters
+    ----------
+    geometries, grid
+        As for `burn_lines`.
+
+    Returns
+    -------
+    rows, columns, down, right
+        ``(n,)`` int64 each: a marked pixel, and the step of one pixel up, down, left or right
+        to the next one that lies wholly on its centre's side. A pixel that several segments
+        run through comes several times.
+    """
+    found = list(_pixels(geometries, grid))
+    rows, columns, down, right = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return rows, columns, down, right
+
+
+def _pixels(
+    geometries: Iterable[BaseGeometry], grid: Grid
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield the pixels of the flat segments and of the steep ones, with their centre's side."""
     starts, ends = _segments(geometries, grid)
     delta = ends - starts
     steep = np.abs(delta[:, 1]) > np.abs(delta[:, 0])
-    _burn_flat(out, starts[~steep], ends[~steep])
-    _burn_flat(out.T, starts[steep][:, ::-1], ends[steep][:, ::-1])
-    return out
+    row, column, side = _burn_flat(grid.height, grid.width, starts[~steep], ends[~steep])
+    yield row, column, side, np.zeros_like(side)
+    column, row, side = _burn_flat(
+        grid.width, grid.height, starts[steep][:, ::-1], ends[steep][:, ::-1]
+    )
+    yield row, column, np.zeros_like(side), side
 
 
 def _segments(geometries: Iterable[BaseGeometry], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -74,9 +108,10 @@ def _segments(geometries: Iterable[BaseGeometry], grid: Grid) -> tuple[np.ndarra
     return steps[:-1][joined], steps[1:][joined]
 
 
-def _burn_flat(out: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
-    """Mark the pixels of segments that are no steeper than a diagonal."""
-    height, width = out.shape
+def _burn_flat(
+    height: int, width: int, starts: np.ndarray, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return row, column and side of the pixels of segments no steeper than a diagonal."""
     swapped = starts[:, 0] > ends[:, 0]
     u0, v0 = np.where(swapped[:, None], ends, starts).T
     u1, v1 = np.where(swapped[:, None], starts, ends).T
@@ -87,6 +122,8 @@ def _burn_flat(out: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
     middle = np.clip(column * STEPS + STEPS // 2, u0[segment], u1[segment])
     run = np.maximum(u1 - u0, 1)[segment]  # 0 for a point, whose rise is 0 as well
     rise = (v1 - v0)[segment]
-    row = (v0[segment] * run + (middle - u0[segment]) * rise) // (run * STEPS)
+    row, rest = np.divmod(v0[segment] * run + (middle - u0[segment]) * rise, run * STEPS)
+    # The line runs below the centre where more than half of the pixel is above it.
+    side = np.where(2 * rest > run * STEPS, -1, 1)
     inside = (row >= 0) & (row < height)
-    out[row[inside], column[inside]] = 1
+    return row[inside], column[inside], side[inside]

@@ -82,6 +82,21 @@ def given(**flags):
     return arguments
 
 
+def written(**flags):
+    """Return optional outputs as arguments: {flag: name of the output}."""
+
+    def arguments(wildcards, output):
+        return [
+            part
+            for flag, name in flags.items()
+            for path in [output.get(name)]
+            if path
+            for part in (f"--{flag}", path)
+        ]
+
+    return arguments
+
+
 def scene_source(wildcards):
     """Return the picture of a scene and the files beside it."""
     if wildcards.scene not in PLAN.scenes.all:

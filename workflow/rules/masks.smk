@@ -2,6 +2,11 @@ rule label_scene:
     input:
         unpack(label_inputs),
     output:
+        **(
+            {"pieces": "<results>/masks/{scene}_pieces.gpkg"}
+            if PLAN.labels_from_regions
+            else {}
+        ),
         mask="<results>/masks/{scene}.tif",
         style="<results>/masks/{scene}.qml",
         names="<results>/masks/{scene}.tif.aux.xml",
@@ -18,6 +23,7 @@ rule label_scene:
     params:
         labels=literal(PLAN.label_options()),
         lines=given(lines="lines", vectors="vectors"),
+        pieces=written(pieces="pieces"),
         raster=label_raster_options,
         raster_state=label_raster_state,
         polygons=literal(PLAN.label_layer("labels.polygons").arguments),
@@ -31,7 +37,7 @@ rule label_scene:
         "Labelling {wildcards.scene}"
     shell:
         "python -m roadmask masks {input.scene:q} --output {output.mask:q} {params.labels:q}"
-        " {params.lines:q} {params.raster:q} {params.polygons:q} {params.islands:q}"
+        " {params.lines:q} {params.pieces:q} {params.raster:q} {params.polygons:q} {params.islands:q}"
         " {params.area:q} --log {log:q}"
 
 

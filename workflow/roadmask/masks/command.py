@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any, TypeVar
 
+import geopandas as gpd
 import numpy as np
 import rasterio
 import shapely
@@ -20,6 +21,7 @@ from roadmask.files import write_json
 from roadmask.grid import Grid
 from roadmask.lines import read_vectors
 from roadmask.masks.buffer import buffer_labels
+from roadmask.masks.pieces import describe, whole_sheet, write_pieces
 from roadmask.masks.polygons import burn_polygons, polygon_labels
 from roadmask.masks.raster import raster_labels
 from roadmask.masks.regions import RegionLabels, label_regions
@@ -47,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("scene", type=Path, help="the scene as GeoTIFF")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--pieces", type=Path, help="GeoPackage for the evidence, method regions")
     parser.add_argument("--lines", type=Path, help="the scene's lines as raster")
     parser.add_argument("--vectors", type=Path, help="the scene's lines as GeoPackage")
     parser.add_argument("--labels.method", dest="method", choices=METHODS, required=True)
@@ -200,7 +203,27 @@ def _from_regions(arguments: argparse.Namespace, grid: Grid) -> RegionLabels:
             "%s: centerlines but no street line: nothing of it is known", arguments.scene.stem
         )
     cut = result.labels[y : y + grid.height, x : x + grid.width]
+    if arguments.pieces is not None:
+        _write_evidence(arguments.pieces, result, wide, grid, centerlines)
     return RegionLabels(cut, result.counts)
+
+
+def _write_evidence(
+    path: Path, result: RegionLabels, wide: Grid, grid: Grid, centerlines: gpd.GeoDataFrame
+) -> None:
+    """Write what the label was decided from."""
+    if result.findings is None:
+        rule = "no_lines" if len(centerlines) else "no_centerline"
+        layers = whole_sheet(grid, UNKNOWN if len(centerlines) else OTHER, rule)
+    else:
+        layers = describe(
+            result.findings,
+            wide,
+            grid,
+            centerlines["source_fid"].to_numpy(dtype=np.int64),
+            centerlines["width_m"].to_numpy(dtype=float),
+        )
+    write_pieces(path, *layers)
 
 
 def _required(path: Source | None, option: str, method: str) -> Source:

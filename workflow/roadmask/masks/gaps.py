@@ -1,8 +1,13 @@
-"""Gaps in street lines, found by the loose ends that point at each other."""
+"""Gaps in street lines: straight chords that close them again.
+
+Closing too much does no harm here: ground is judged in pieces between lines and chords, and
+a chord with road on both sides becomes road itself. So every plausible chord is drawn.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
@@ -11,77 +16,159 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 
-# Metres: wider openings are streets, yards or the end of the data, not lost pieces of line.
-WIDEST = 10.0
-# Cosine of the angle by which an end may point past the other one.
-AIM = 0.8
+from roadmask.masks.streets import NARROWEST
+
+# Metres: wider openings than this are no lost piece of one line, but may be closed as the
+# open end of a street.
+WIDEST = 13.0
+# Metres: a street whose two sides end abreast, open, is no wider.
+WIDEST_END = 25.0
+# Cosine of the angle by which an end may point past the other one. A gap may take a whole
+# rounded corner with it, whose ends then point 45 degrees past each other.
+AIM = 0.6
 # Joined lines this many times as long as the gap between their ends are an outline left open.
-OUTLINE_SHARE = 4.0
+OUTLINE_SHARE = 2.0
 # Metres of line from which an end takes its direction.
 AIM_REACH = 3.0
+# Cosines for the end of a street: its two sides point the same way, and face each other.
+PARALLEL, ABREAST = 0.8, 0.5
+# Lines no longer than this many times the distance at which lines touch are no lines.
+STUB = 1.5
+# Metres that an end without a partner is drawn on to the next line ahead of it.
+ONWARD = 8.0
 
 
-def bridge_gaps(
-    lines: Sequence[BaseGeometry] | np.ndarray,
-    centerlines: Sequence[BaseGeometry] | np.ndarray,
-    touch: float,
-) -> np.ndarray:
-    """Join loose ends of street lines that face each other across a short gap.
+@dataclass(frozen=True)
+class LooseEnds:
+    """Ends of lines that touch no other line.
 
-    The two sides of an open dead end don't face each other, and through the mouth of a
-    street runs its centerline: neither is joined.
+    Attributes
+    ----------
+    xy
+        ``(n, 2)`` metres.
+    outward
+        ``(n, 2)`` unit vectors in which the lines end.
+    chain
+        ``(n,)`` number of the chain of touching lines that an end belongs to.
+    extent
+        ``(n,)`` that chain's length in metres.
+    """
+
+    xy: np.ndarray
+    outward: np.ndarray
+    chain: np.ndarray
+    extent: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+
+@dataclass(frozen=True)
+class Chords:
+    """Straight lines across openings.
+
+    Attributes
+    ----------
+    lines
+        ``(n,)`` line strings of two points.
+    lost
+        ``(n,)`` bool: a piece of one line is missing here. Else it may be the open end of a
+        street, or of a line.
+    """
+
+    lines: np.ndarray
+    lost: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+
+def close_gaps(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> Chords:
+    """Join loose ends of street lines.
+
+    In this order, no end twice: ends that face each other across a gap, or are the ends of
+    one outline; the two sides of a street that ends open; ends that are merely near, as on
+    both sides of a corner; an end and the line ahead of it.
 
     Parameters
     ----------
     lines
         Street lines in a metric frame.
-    centerlines
-        Centerlines in the same frame.
     touch
         Metres within which lines count as touching.
 
     Returns
     -------
-    numpy.ndarray
-        ``(n,)`` straight lines across the gaps.
+    Chords
+        None crosses a street line.
     """
-    ends, outward, chain, extent = loose_ends(lines, touch)
-    if len(ends) < 2:
-        return np.empty(0, dtype=object)
-    pairs = cKDTree(ends).query_pairs(WIDEST, output_type="ndarray")
-    span = ends[pairs[:, 1]] - ends[pairs[:, 0]]
+    parts = _without_stubs(lines, touch)
+    ends = loose_ends(parts, touch)
+    taken = np.zeros(len(ends), bool)
+    if len(ends) == 0:
+        return Chords(np.empty(0, dtype=object), taken)
+    tree = shapely.STRtree(parts)
+    between, lost = _between_ends(ends, taken, tree, touch)
+    onward = _onward(ends, taken, tree, touch)
+    return Chords(
+        np.concatenate([between, onward]), np.concatenate([lost, np.zeros(len(onward), bool)])
+    )
+
+
+def _between_ends(
+    ends: LooseEnds, taken: np.ndarray, tree: shapely.STRtree, touch: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Join pairs of ends, the shortest and best aimed first; mark them as taken."""
+    pairs = cKDTree(ends.xy).query_pairs(WIDEST_END, output_type="ndarray")
+    one, two = pairs.T
+    span = ends.xy[two] - ends.xy[one]
     length = np.linalg.norm(span, axis=1)
     heading = span / np.maximum(length, np.finfo(float).tiny)[:, np.newaxis]
-    aim = np.minimum(
-        (outward[pairs[:, 0]] * heading).sum(axis=1),
-        -(outward[pairs[:, 1]] * heading).sum(axis=1),
-    )
-    # The ends of one outline belong together, wherever on it the gap lies.
-    outline = (chain[pairs[:, 0]] == chain[pairs[:, 1]]) & (
-        extent[pairs[:, 0]] >= OUTLINE_SHARE * length
-    )
-    aim = np.where(outline, 1.0, aim)
-    facing = aim >= AIM
-    pairs, length, aim = pairs[facing], length[facing], aim[facing]
-    bridges = np.asarray(
-        shapely.linestrings(np.stack([ends[pairs[:, 0]], ends[pairs[:, 1]]], axis=1))
-    )
-    crossed = np.zeros(len(pairs), bool)
-    crossed[_crossing(bridges, centerlines)] = True
-    # The best aimed of the short ones first; no end is joined twice.
-    taken = np.zeros(len(ends), bool)
+    ahead = (ends.outward[one] * heading).sum(axis=1)
+    back = -(ends.outward[two] * heading).sum(axis=1)
+    aim = np.minimum(ahead, back)
+    outline = (ends.chain[one] == ends.chain[two]) & (ends.extent[one] >= OUTLINE_SHARE * length)
+    near = length <= WIDEST
+    facing = near & (outline | (aim >= AIM) | (length <= 2 * touch))
+    same_way = (ends.outward[one] * ends.outward[two]).sum(axis=1) >= PARALLEL
+    abreast = same_way & (np.maximum(np.abs(ahead), np.abs(back)) <= ABREAST)
+    # The ends of one outline may be a street's open end as well, unless it is a median's.
+    lost = facing & ~(abreast & (aim < AIM) & (length >= NARROWEST))
+    abreast &= ~facing
+    rank = length / np.where(facing & ~outline, np.clip(aim, AIM, 1), 1.0)
+    order = np.where(facing, 0, np.where(abreast, 1, 2))
+    usable = np.flatnonzero(near | abreast)
+    chords = _segments(ends.xy[one[usable]], ends.xy[two[usable]], touch)
+    usable = usable[~_crosses(chords, tree)]
+    one, two, rank, order, lost = (a[usable] for a in (one, two, rank, order, lost))
     chosen = []
-    for index in np.lexsort((pairs[:, 1], pairs[:, 0], length / aim)):
-        one, two = pairs[index]
-        if not (crossed[index] or taken[one] or taken[two]):
-            taken[[one, two]] = True
+    for index in np.lexsort((two, one, rank, order)):
+        if not (taken[one[index]] or taken[two[index]]):
+            taken[[one[index], two[index]]] = True
             chosen.append(index)
-    return np.asarray(bridges[chosen])
+    return _segments(ends.xy[one[chosen]], ends.xy[two[chosen]], 0.0), lost[chosen]
 
 
-def loose_ends(
-    lines: Sequence[BaseGeometry] | np.ndarray, touch: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _onward(ends: LooseEnds, taken: np.ndarray, tree: shapely.STRtree, touch: float) -> np.ndarray:
+    """Draw each end that is left on to the first line ahead of it, if that is near."""
+    left = np.flatnonzero(~taken)
+    start = ends.xy[left] + touch * ends.outward[left]
+    rays = np.asarray(
+        shapely.linestrings(np.stack([start, start + ONWARD * ends.outward[left]], axis=1))
+    )
+    ray, line = tree.query(rays, "intersects")
+    if len(ray) == 0:
+        return np.empty(0, dtype=object)
+    hits = shapely.intersection(rays[ray], tree.geometries[line])
+    reach = shapely.distance(hits, shapely.points(start[ray]))
+    nearest = np.full(len(left), np.inf)
+    np.minimum.at(nearest, ray, reach)
+    met = np.isfinite(nearest)
+    tips = start[met] + (nearest[met, np.newaxis] + touch / 4) * ends.outward[left][met]
+    return _segments(ends.xy[left][met], tips, 0.0)
+
+
+def loose_ends(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> LooseEnds:
     """Find ends of lines that touch no other line.
 
     Parameters
@@ -93,12 +180,11 @@ def loose_ends(
 
     Returns
     -------
-    ends, outward, chain, extent
-        ``(n, 2)`` metres; ``(n, 2)`` unit vectors in which the lines end; ``(n,)`` number
-        of the chain of touching lines an end belongs to, and that chain's length in metres.
+    LooseEnds
+        In the order of the lines, all starts before all ends.
     """
-    parts = shapely.get_parts(np.asarray(lines, dtype=object))
-    parts = parts[(shapely.length(parts) > 0) & ~shapely.is_closed(parts)]
+    parts = _without_stubs(lines, touch)
+    closed = shapely.is_closed(parts)
     count = len(parts)
     points = np.concatenate([shapely.get_point(parts, 0), shapely.get_point(parts, -1)])
     owner = np.tile(np.arange(count), 2)
@@ -118,15 +204,35 @@ def loose_ends(
             shapely.line_interpolate_point(parts, np.maximum(length - AIM_REACH, 0)),
         ]
     )
-    ends = shapely.get_coordinates(points)
-    outward = ends - shapely.get_coordinates(inner)
+    xy = shapely.get_coordinates(points)
+    outward = xy - shapely.get_coordinates(inner)
     size = np.linalg.norm(outward, axis=1)
-    loose = ~touched & (size > 0)
+    loose = ~touched & (size > 0) & ~np.tile(closed, 2)
     chain_of_end = chain[owner[loose]]
-    return ends[loose], outward[loose] / size[loose, np.newaxis], chain_of_end, extent[chain_of_end]
+    return LooseEnds(
+        xy[loose], outward[loose] / size[loose, np.newaxis], chain_of_end, extent[chain_of_end]
+    )
 
 
-def _crossing(bridges: np.ndarray, lines: Sequence[BaseGeometry] | np.ndarray) -> np.ndarray:
-    """Return the indices of the bridges that any of the lines crosses."""
-    tree = shapely.STRtree(np.asarray(lines, dtype=object))
-    return np.unique(tree.query(bridges, "intersects")[0])
+def _without_stubs(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> np.ndarray:
+    """Return the single line strings that are longer than what counts as touching.
+
+    A stub touches its neighbour with both ends: without it, the neighbour's own end is loose.
+    """
+    parts = shapely.get_parts(np.asarray(lines, dtype=object))
+    return np.asarray(parts[shapely.length(parts) > STUB * touch])
+
+
+def _segments(starts: np.ndarray, ends: np.ndarray, shorter: float) -> np.ndarray:
+    """Return straight lines, each `shorter` at both ends, but never to less than a tenth."""
+    span = ends - starts
+    length = np.maximum(np.linalg.norm(span, axis=1), np.finfo(float).tiny)
+    step = np.minimum(shorter, 0.45 * length)[:, np.newaxis] * span / length[:, np.newaxis]
+    return np.asarray(shapely.linestrings(np.stack([starts + step, ends - step], axis=1)))
+
+
+def _crosses(chords: np.ndarray, tree: shapely.STRtree) -> np.ndarray:
+    """Tell which chords meet a line."""
+    met = np.zeros(len(chords), bool)
+    met[tree.query(chords, "intersects")[0]] = True
+    return met

@@ -2,81 +2,62 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-import shapely
+from collections.abc import Sequence
 
-from roadmask.masks.streets import Frame, Walls
+import numpy as np
+
+Sides = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 # Pixels from a line's pixel to ground of its side: the first step that leaves the line wins.
-PROBES = (1.0, 1.5, 2.0)
-# A centre closer to the line than this share of a pixel lies on it, on neither side.
-ON_LINE = 0.05
+PROBES = (1, 2)
+NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
 def settle_line_pixels(
-    labels: np.ndarray, barrier: np.ndarray, walls: Walls, frame: Frame
-) -> np.ndarray:
-    """Give each pixel of a line to the side of the line on which its centre lies.
+    labels: np.ndarray,
+    barrier: np.ndarray,
+    sides: Sequence[Sides],
+) -> None:
+    """Give each pixel of a line to the side of the line on which its centre lies, in place.
 
     So a road keeps the area of its polygon: the line's pixels are neither a rim around it
-    nor its gain. A pixel on no side, or wedged between lines, takes the nearest ground.
+    nor its gain. A pixel wedged between lines takes what a neighbour has, the side lies first.
 
     Parameters
     ----------
     labels
-        ``(h, w)`` uint8, right wherever `barrier` is 0.
+        ``(h, w)``, right wherever `barrier` is 0.
     barrier
         ``(h, w)`` uint8, not 0 on pixels of lines.
-    walls
-        The lines, in the frame.
-    frame
-        The metric frame of the grid.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(h, w)`` uint8.
+    sides
+        Rows, columns and the step to the side of the pixels' centres, as
+        `roadmask.burn.sides_of_lines` returns them.
     """
-    rows, columns = np.nonzero(barrier)
-    if len(rows) == 0:
-        return labels
-    centres = (np.stack([columns, rows], axis=1) + 0.5) * frame.pixel
-    nearest = walls.tree.nearest(shapely.points(centres))
-    start = walls.starts[nearest]
-    span = walls.ends[nearest] - start
-    length = np.maximum((span**2).sum(axis=1), np.finfo(float).tiny)
-    share = np.clip(((centres - start) * span).sum(axis=1) / length, 0, 1)
-    away = centres - start - share[:, np.newaxis] * span
-    distance = np.linalg.norm(away, axis=1)
-    off_line = distance > ON_LINE * min(frame.pixel)
-    heading = away / np.where(off_line, distance, 1)[:, np.newaxis]
-
-    settled = labels.copy()
-    waiting = np.ones(len(rows), bool)
+    height, width = labels.shape
+    flat, blocked = labels.reshape(-1), barrier.reshape(-1)
+    settled = np.zeros(flat.shape, bool)
+    rows, columns, down, right = (np.concatenate(parts) for parts in zip(*sides, strict=True))
     for step in PROBES:
-        probe = frame.to_pixels(centres + heading * step * np.asarray(frame.pixel))
-        column, row = np.floor(probe).astype(np.int64).T
-        usable = waiting & off_line & (row >= 0) & (row < labels.shape[0])
-        usable &= (column >= 0) & (column < labels.shape[1])
-        usable[usable] = barrier[row[usable], column[usable]] == 0
-        settled[rows[usable], columns[usable]] = labels[row[usable], column[usable]]
-        waiting &= ~usable
-    settled[rows[waiting], columns[waiting]] = _nearest_ground(labels, barrier)[
-        rows[waiting], columns[waiting]
-    ]
-    return settled
-
-
-def _nearest_ground(labels: np.ndarray, barrier: np.ndarray) -> np.ndarray:
-    """Return for each pixel the label of the nearest pixel off the lines."""
-    blocked = (barrier != 0).astype(np.uint8)
-    if blocked.all():
-        return labels
-    _, owner = cv2.distanceTransformWithLabels(
-        blocked, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    label_of = np.zeros(owner.max() + 1, labels.dtype)
-    ground = blocked == 0
-    label_of[owner[ground]] = labels[ground]
-    return np.asarray(label_of[owner])
+        row, column = rows + step * down, columns + step * right
+        usable = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        source = np.where(usable, row * width + column, 0)
+        usable &= blocked[source] == 0
+        target = rows[usable] * width + columns[usable]
+        flat[target] = flat[source[usable]]
+        settled[target] = True
+        rows, columns, down, right = (a[~usable] for a in (rows, columns, down, right))
+    waiting = np.flatnonzero((blocked != 0) & ~settled)
+    while len(waiting):
+        row, column = np.divmod(waiting, width)
+        value = np.zeros(len(waiting), flat.dtype)
+        found = np.zeros(len(waiting), bool)
+        for down_by, right_by in NEIGHBOURS:
+            r, c = row + down_by, column + right_by
+            usable = (r >= 0) & (r < height) & (c >= 0) & (c < width) & ~found
+            source = np.where(usable, r * width + c, 0)
+            usable &= (blocked[source] == 0) | settled[source]
+            value[usable], found[usable] = flat[source[usable]], True
+        if not found.any():
+            return
+        flat[waiting[found]], settled[waiting[found]] = value[found], True
+        waiting = waiting[~found]

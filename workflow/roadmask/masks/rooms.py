@@ -4,6 +4,8 @@ Where a line is missing, a street and the block behind it are one connected regi
 watershed on the distance to the lines parts it again: both floods meet at the throat, the
 straight chord across the gap. What lies beyond a throat is a room of its own, and is judged
 by its thickness and by how narrow its throat is.
+
+All of it runs on pixels of about a metre, and only where a room is near.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.segmentation import watershed
 
@@ -29,6 +32,8 @@ DOUBTFUL_MOUTH = 0.5
 NEIGHBOURS = 20
 
 STREET = 1
+# Numbers of rooms count from here.
+FIRST = 2
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,9 @@ class Rooms:
     markers: np.ndarray
     thickness: np.ndarray
     thick: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.thick)
 
 
 def find_rooms(
@@ -77,7 +85,7 @@ def find_rooms(
         Corners of the streets themselves are left out.
     """
     count, pieces = cv2.connectedComponents(ground, connectivity=4, ltype=cv2.CV_32S)
-    filled = np.flatnonzero(pieces)
+    filled = np.flatnonzero(ground)
     piece, deep = pieces.ravel()[filled], depth.ravel()[filled]
     thickness = np.zeros(count, np.float32)
     np.maximum.at(thickness, piece, deep)
@@ -95,62 +103,85 @@ def find_rooms(
     room = thickness > CORNER_SHARE * street
     room[0] = False
     number = np.zeros(count, np.int32)
-    number[room] = np.arange(2, room.sum() + 2)
+    number[room] = np.arange(FIRST, room.sum() + FIRST)
     # The core keeps out of the throat, so that the floods meet there and not behind it.
     level = np.where(room, np.minimum(0.5 * thickness, street), np.inf).astype(np.float32)
-    markers = np.where(depth >= level[pieces], number[pieces], 0)
+    core = deep >= level[piece]
+    markers = np.zeros(ground.shape, np.int32)
+    markers.ravel()[filled[core]] = number[piece[core]]
     thick = thickness > THICK_SHARE * street + THICK_METRES
     return Rooms(
         markers,
-        np.concatenate([np.zeros(2, np.float32), thickness[room]]),
-        np.concatenate([[False, False], thick[room]]),
+        np.concatenate([np.zeros(FIRST, np.float32), thickness[room]]),
+        np.concatenate([np.zeros(FIRST, bool), thick[room]]),
     )
 
 
-def flood(depth: np.ndarray, markers: np.ndarray, domain: np.ndarray) -> np.ndarray:
-    """Part a domain among markers, at the narrow places between them.
+def flood(depth: np.ndarray, street: np.ndarray, rooms: Rooms, domain: np.ndarray) -> np.ndarray:
+    """Part a domain among street and rooms, at the narrow places between them.
 
     Parameters
     ----------
     depth
         ``(h, w)`` float32 metres to the nearest line.
-    markers
-        ``(h, w)`` int32, positive where it is known whose ground it is.
+    street
+        ``(h, w)`` bool: surely street.
+    rooms
+        The rooms.
     domain
         ``(h, w)`` bool: what to part. It is entered by its sides, not by its corners.
 
     Returns
     -------
     numpy.ndarray
-        ``(h, w)`` int32: the marker each pixel of the domain fell to, 0 outside it and
-        where no marker reaches.
+        ``(h, w)`` int32: the number each pixel of the domain fell to, 0 outside it. What no
+        room can reach is street.
     """
-    undecided = domain & (markers == 0)
-    # Markers count only where they touch what is undecided: the rest would wait in the queue.
-    near = cv2.dilate(undecided.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    near &= domain
-    flooded = watershed(-depth, np.where(near, markers, 0), mask=near)
-    return np.where(undecided, flooded, np.where(domain, markers, 0))
+    basins = np.where(domain, np.where(street, STREET, rooms.markers), 0).astype(np.int32)
+    undecided = domain & (basins == 0)
+    count, part = cv2.connectedComponents(
+        undecided.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S
+    )
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    beside = cv2.dilate((basins >= FIRST).astype(np.uint8), cross) > 0
+    reached = np.zeros(count, bool)
+    reached[np.unique(part[beside & undecided])] = True
+    reached[0] = False
+    basins[undecided & ~reached[part]] = STREET
+    for number, tight in enumerate(ndimage.find_objects(part), start=1):
+        if not reached[number]:
+            continue
+        window = tuple(slice(max(axis.start - 1, 0), axis.stop + 1) for axis in tight)
+        here = part[window] == number
+        near = (cv2.dilate(here.astype(np.uint8), cross) > 0) & domain[window]
+        # Markers count only where they touch what is undecided: the rest would wait in the queue.
+        seeds = np.where(near & ~here, basins[window], 0)
+        parted = watershed(-depth[window], seeds, mask=near)
+        basins[window][here] = np.maximum(parted[here], STREET)
+    return basins
 
 
 @dataclass(frozen=True)
-class Throat:
-    """The opening between two basins.
+class Throats:
+    """The openings between basins that touch.
 
     Attributes
     ----------
+    pairs
+        ``(n, 2)`` int64: the lower and the higher number. 0 stands for lines and other regions.
     half_width
-        Metres from its middle to the nearest line: half of its width.
+        ``(n,)`` metres from an opening's middle to the nearest line: half of its width.
     border
-        Pixel sides along which the two touch.
+        ``(n,)`` pixel sides along which the two touch.
     """
 
-    half_width: float
-    border: int
+    pairs: np.ndarray
+    half_width: np.ndarray
+    border: np.ndarray
 
 
-def find_throats(basins: np.ndarray, depth: np.ndarray) -> dict[tuple[int, int], Throat]:
-    """Measure the opening between each two basins that touch.
+def find_throats(basins: np.ndarray, depth: np.ndarray) -> Throats:
+    """Measure the openings between each two basins that touch.
 
     Parameters
     ----------
@@ -158,31 +189,22 @@ def find_throats(basins: np.ndarray, depth: np.ndarray) -> dict[tuple[int, int],
         ``(h, w)`` int32 as `flood` returns them.
     depth
         ``(h, w)`` float32 metres to the nearest line.
-
-    Returns
-    -------
-    dict
-        From the lower and the higher number to the throat. The number 0 stands for lines
-        and other regions.
     """
-    throats: dict[tuple[int, int], Throat] = {}
+    low, high, height = [], [], []
     for after, before in (np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1]):
-        border = basins[after] != basins[before]
+        border = np.nonzero(basins[after] != basins[before])
         here, there = basins[after][border], basins[before][border]
-        low = np.minimum(here, there).astype(np.int64)
-        high = np.maximum(here, there).astype(np.int64)
-        height = np.minimum(depth[after][border], depth[before][border])
-        keys, pair, sides = np.unique(low << 32 | high, return_inverse=True, return_counts=True)
-        widest = np.zeros(len(keys), np.float32)
-        np.maximum.at(widest, pair, height)
-        for key, half, count in zip(keys.tolist(), widest.tolist(), sides.tolist(), strict=True):
-            names = (key >> 32, key & 0xFFFFFFFF)
-            known = throats.get(names, Throat(0.0, 0))
-            throats[names] = Throat(max(known.half_width, half), known.border + count)
-    return throats
+        low.append(np.minimum(here, there))
+        high.append(np.maximum(here, there))
+        height.append(np.minimum(depth[after][border], depth[before][border]))
+    keys = np.concatenate(low).astype(np.int64) << 32 | np.concatenate(high)
+    names, pair, sides = np.unique(keys, return_inverse=True, return_counts=True)
+    widest = np.zeros(len(names), np.float32)
+    np.maximum.at(widest, pair, np.concatenate(height))
+    return Throats(np.stack([names >> 32, names & 0xFFFFFFFF], axis=1), widest, sides)
 
 
-def judge(rooms: Rooms, throats: dict[tuple[int, int], Throat]) -> tuple[np.ndarray, np.ndarray]:
+def judge(rooms: Rooms, throats: Throats) -> tuple[np.ndarray, np.ndarray]:
     """Tell which rooms belong to the street, and of which nothing can be told.
 
     A room no thicker than a street is road if its mouth to road is as wide as itself, or if
@@ -200,24 +222,24 @@ def judge(rooms: Rooms, throats: dict[tuple[int, int], Throat]) -> tuple[np.ndar
     road, doubtful
         ``(n,)`` bool each, by number.
     """
-    road = np.zeros(len(rooms.thick), bool)
+    road = np.zeros(len(rooms), bool)
     road[STREET] = True
-    doubtful = np.zeros(len(rooms.thick), bool)
-    outline = np.zeros(len(rooms.thick))
-    for (one, two), throat in throats.items():
-        outline[one] += throat.border
-        outline[two] += throat.border
-    directed = [(a, b, throat) for (a, b), throat in throats.items() if a > 0]
-    directed += [(b, a, throat) for a, b, throat in directed]
-    settled = False
-    while not settled:
-        settled = True
-        for known, room, throat in directed:
-            if not road[known] or road[room] or rooms.thick[room]:
-                continue
-            mouth = throat.half_width / rooms.thickness[room]
-            if mouth >= OPEN_MOUTH or throat.border >= OPEN_OUTLINE * outline[room]:
-                road[room], settled = True, False
-            elif mouth >= DOUBTFUL_MOUTH:
-                doubtful[room] = True
+    doubtful = np.zeros(len(rooms), bool)
+    outline = np.zeros(len(rooms))
+    for side in (0, 1):
+        np.add.at(outline, throats.pairs[:, side], throats.border)
+    inner = throats.pairs[:, 0] > 0
+    pairs, half, border = throats.pairs[inner], throats.half_width[inner], throats.border[inner]
+    known = np.concatenate([pairs[:, 0], pairs[:, 1]])
+    room = np.concatenate([pairs[:, 1], pairs[:, 0]])
+    thickness = np.maximum(rooms.thickness[room], 1e-3)
+    mouth = np.tile(half, 2) / thickness
+    opened = (mouth >= OPEN_MOUTH) | (np.tile(border, 2) >= OPEN_OUTLINE * outline[room])
+    joins = (room >= FIRST) & ~rooms.thick[room]
+    while True:
+        new = room[joins & opened & road[known] & ~road[room]]
+        if len(new) == 0:
+            break
+        road[new] = True
+    doubtful[room[joins & (mouth >= DOUBTFUL_MOUTH) & road[known]]] = True
     return road, doubtful & ~road

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 
 # Metres between two stations. Streets change their width over several car lengths.
-SPACING = 2.0
+SPACING = 3.0
 # Half the chord along which a station takes its direction: longer than the steps of
 # centerlines that were traced from rasters.
 DIRECTION_REACH = 3.0
@@ -25,10 +25,12 @@ WINDOW = 30.0
 PARALLEL_SLOPE = 0.25
 # Share of the stations in a window that must see a wall along the street.
 SUPPORT = 0.25
-# No carriageway is narrower: what is seen nearer on both sides is a median's outline.
-NARROWEST = 2.4
+# Metres: no carriageway is narrower, what is may be a median.
+NARROWEST = 4.5
 # Centerlines whose ends lie within this many metres meet there.
 SNAP = 1.0
+# Metres within which most streets have their edges.
+NEAR = 15.0
 # Cosine of the angle up to which one centerline continues another.
 STRAIGHT = 0.87
 
@@ -76,6 +78,46 @@ class Walls:
         segments = np.asarray(shapely.linestrings(np.stack([starts, ends], axis=1)))
         return cls(starts, ends, shapely.STRtree(segments))
 
+    def first_hit(self, origin: np.ndarray, heading: np.ndarray, reach: float) -> np.ndarray:
+        """Return ``(n,)`` metres from origins along unit vectors to the first wall, or inf."""
+        distance = np.full(len(origin), np.inf)
+        rays = shapely.linestrings(np.stack([origin, origin + reach * heading], axis=1))
+        ray, segment = self.tree.query(rays, predicate="intersects")
+        along = heading[ray]
+        start = self.starts[segment] - origin[ray]
+        span = self.ends[segment] - self.starts[segment]
+        across, numerator = _cross(along, span), _cross(start, span)
+        # A segment along the ray is met at its nearer end.
+        nearer = np.minimum((start * along).sum(axis=1), ((start + span) * along).sum(axis=1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            hit = np.where(np.abs(across) > 1e-9, numerator / across, nearer)
+        np.minimum.at(distance, ray, np.maximum(hit, 0.0))
+        return distance
+
+    def level_crossings(self) -> np.ndarray:
+        """Return ``(n, 2)`` metres: where lines cross. On one level they meet, but don't cross."""
+        one, two = self.tree.query(self.tree.geometries)
+        one, two = one[one < two], two[one < two]
+        start, span = self.starts[one], self.ends[one] - self.starts[one]
+        other, reach = self.starts[two] - start, self.ends[two] - self.starts[two]
+        across = _cross(span, reach)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            along, beside = _cross(other, reach) / across, _cross(other, span) / across
+        proper = (along > 0) & (along < 1) & (beside > 0) & (beside < 1)
+        return np.asarray(start[proper] + along[proper, np.newaxis] * span[proper])
+
+    def crossed(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Tell which straight ways, given by their ``(n, 2)`` ends, meet a wall."""
+        met = np.zeros(len(starts), bool)
+        ways = shapely.linestrings(np.stack([starts, ends], axis=1))
+        met[self.tree.query(ways, predicate="intersects")[0]] = True
+        return met
+
+
+def _cross(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Return the cross products of ``(n, 2)`` vectors."""
+    return np.asarray(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
+
 
 @dataclass(frozen=True)
 class Stations:
@@ -103,11 +145,15 @@ class Stations:
 
     def parts(self) -> list[slice]:
         """Return each line string's stations as a slice."""
-        if len(self) == 0:
-            return []
-        cuts = np.flatnonzero(np.diff(self.part)) + 1
-        edges = [0, *cuts.tolist(), len(self)]
-        return [slice(a, b) for a, b in itertools.pairwise(edges)]
+        return runs(self.part)
+
+
+def runs(values: np.ndarray) -> list[slice]:
+    """Return the runs of equal values, as slices."""
+    if len(values) == 0:
+        return []
+    cuts = np.flatnonzero(np.diff(values)) + 1
+    return [slice(a, b) for a, b in itertools.pairwise([0, *cuts.tolist(), len(values)])]
 
 
 def place_stations(centerlines: Sequence[BaseGeometry] | np.ndarray) -> Stations:
@@ -167,20 +213,15 @@ def sight(stations: Stations, walls: Walls, reach: float) -> np.ndarray:
         ``(n, 2)`` float64 metres to the left and to the right; inf where no wall is in reach.
     """
     distance = np.full((len(stations), 2), np.inf)
-    for side, sign in enumerate((1.0, -1.0)):
-        heading = sign * stations.normal
-        rays = shapely.linestrings(np.stack([stations.xy, stations.xy + reach * heading], axis=1))
-        ray, segment = walls.tree.query(rays, predicate="intersects")
-        origin, along = stations.xy[ray], heading[ray]
-        start = walls.starts[segment] - origin
-        span = walls.ends[segment] - walls.starts[segment]
-        across = along[:, 0] * span[:, 1] - along[:, 1] * span[:, 0]
-        numerator = start[:, 0] * span[:, 1] - start[:, 1] * span[:, 0]
-        # A segment along the ray is met at its nearer end.
-        nearer = np.minimum((start * along).sum(axis=1), ((start + span) * along).sum(axis=1))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            hit = np.where(np.abs(across) > 1e-9, numerator / across, nearer)
-        np.minimum.at(distance[:, side], ray, np.maximum(hit, 0.0))
+    # Short rays first: most walls are near, and a short ray passes few segments.
+    for start, stop in ((0.0, min(NEAR, reach)), (NEAR, reach)):
+        for side, sign in enumerate((1.0, -1.0)):
+            left = np.flatnonzero(np.isinf(distance[:, side]))
+            if stop > start and len(left):
+                heading = sign * stations.normal[left]
+                origin = stations.xy[left] + start * heading
+                hit = walls.first_hit(origin, heading, stop - start)
+                distance[left, side] = start + hit
     return distance
 
 
@@ -219,7 +260,7 @@ def half_widths(
     pixel: float,
     reach: float,
     given_width: np.ndarray | None = None,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Estimate how far the carriageway reaches on either side of each station.
 
     A station alone can't tell: its line may have a gap there, or a street joins. So each
@@ -243,16 +284,16 @@ def half_widths(
 
     Returns
     -------
-    numpy.ndarray
-        ``(n, 2)`` float64 metres, left and right; NaN only where no station of all sees a
-        wall and no width is given.
+    here, whole
+        ``(n, 2)`` float64 metres each, left and right; NaN only where no station of all sees
+        a wall and no width is given. The first where the station is, the second the median of
+        its whole line string where that is known.
     """
     steady = np.where(along_walls(stations, seen, pixel), seen, np.nan)
-    estimate = np.full(seen.shape, np.nan)
     parts = stations.parts()
     summary = np.full((len(parts), 2), np.nan)
+    estimate = _windowed_medians(steady, parts)
     for index, part in enumerate(parts):
-        estimate[part] = _windowed_median(steady[part])
         values = steady[part]
         enough = np.isfinite(values).mean(axis=0) >= SUPPORT
         with np.errstate(invalid="ignore"):
@@ -270,21 +311,48 @@ def half_widths(
     estimate = np.where(np.isnan(estimate), estimate[:, ::-1], estimate)
     if np.isfinite(estimate).any():
         estimate = np.where(np.isnan(estimate), np.nanmedian(estimate), estimate)
-    return estimate
+    return estimate, np.where(np.isnan(whole), estimate, whole)
 
 
-def _windowed_median(values: np.ndarray) -> np.ndarray:
-    """Return the median over `WINDOW` to either side, NaN where too few are known."""
+def _windowed_medians(values: np.ndarray, parts: list[slice]) -> np.ndarray:
+    """Return the median over `WINDOW` to either side in each part, NaN where too few are known."""
     radius = round(WINDOW / SPACING)
-    count = len(values)
-    padded = np.pad(values, ((radius, radius), (0, 0)), constant_values=np.nan)
+    count = np.array([part.stop - part.start for part in parts])
+    # All parts in one array, with as much unknown between them as a window reaches.
+    shift = radius * np.arange(1, len(parts) + 1)
+    at = np.arange(len(values)) + np.repeat(shift, count)
+    padded = np.full((len(values) + radius * (len(parts) + 1), 2), np.nan)
+    padded[at] = values
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis=0)
-    known = np.isfinite(windows).sum(axis=2)
-    inside = np.minimum(np.arange(count) + radius, count - 1) - np.maximum(
-        np.arange(count) - radius, 0
-    )
+    windows = windows[at - radius].transpose(2, 0, 1)
+    known = np.isfinite(windows).sum(axis=0)
+    start = np.repeat(np.cumsum(count) - count, count)
+    index = np.arange(len(values)) - start
+    last = np.repeat(count, count) - 1
+    inside = np.minimum(index + radius, last) - np.maximum(index - radius, 0)
     enough = known >= np.maximum(SUPPORT * (inside + 1), 3)[:, np.newaxis]
-    return np.where(enough, _nanmedian(windows.transpose(2, 0, 1)), np.nan)
+    return np.where(enough, _nanmedian(windows), np.nan)
+
+
+def near_in_group(found: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Tell which stations have one of those found within `WINDOW` in their own group.
+
+    Parameters
+    ----------
+    found
+        ``(n,)`` bool.
+    group
+        ``(n,)`` numbers, equal ones side by side.
+    """
+    index = np.arange(len(found))
+    far = len(found) + round(WINDOW / SPACING) + 1
+    before = np.maximum.accumulate(np.where(found, index, -far))
+    after = np.minimum.accumulate(np.where(found, index, 2 * far)[::-1])[::-1]
+    near = np.zeros(len(found), bool)
+    for other in (before, after):
+        close = np.abs(index - other) <= round(WINDOW / SPACING)
+        near |= close & (group[np.where(close, other, 0)] == group)
+    return near
 
 
 def _nanmedian(values: np.ndarray) -> np.ndarray:
@@ -366,7 +434,9 @@ def draw_strip(
         cv2.fillConvexPoly(canvas, quad, 1, lineType=cv2.LINE_8, shift=4)
 
 
-def draw_discs(canvas: np.ndarray, frame: Frame, stations: Stations, radius: np.ndarray) -> None:
+def draw_discs(
+    canvas: np.ndarray, frame: Frame, stations: Stations, radius: np.ndarray, use: np.ndarray
+) -> None:
     """Draw a disc around both ends of every line string, onto `canvas`.
 
     Parameters
@@ -379,9 +449,13 @@ def draw_discs(canvas: np.ndarray, frame: Frame, stations: Stations, radius: np.
         The stations.
     radius
         ``(n,)`` metres.
+    use
+        ``(n,)`` bool: stations to draw.
     """
     for part in stations.parts():
         for end in (part.start, part.stop - 1):
+            if not use[end]:
+                continue
             column, row = frame.to_pixels(stations.xy[end]) - 0.5
             axes = np.round(radius[end] / np.asarray(frame.pixel)).astype(int)
             centre = (round(column), round(row))

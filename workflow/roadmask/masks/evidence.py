@@ -1,0 +1,321 @@
+"""What speaks for and against a centerline: not every one has a road on the ground.
+
+Paper streets, tunnels, ferries and paths are told by what they see on either side. A street
+has lines that run along it, no farther apart than streets are elsewhere; a paper street in
+a block sees the block's far edges, a ferry sees nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roadmask.masks.streets import (
+    SPACING,
+    WINDOW,
+    Frame,
+    Stations,
+    Walls,
+    along_walls,
+    half_widths,
+    near_in_group,
+    runs,
+    sight,
+)
+
+# Share of the street's width that a region must offer its centerline to be that street.
+FITTING_WIDTH = 0.5
+# Share of a region's centerline that must find it fitting.
+FITTING_LENGTH = 0.5
+# Streets of the network are as wide as this or narrower along these shares of its length.
+MIDDLE_SHARE, USUAL_SHARE, WIDE_SHARE = 0.5, 0.8, 0.95
+# What lines enclose is a street up to this many times the usual width if it keeps its own, else
+# up to this many times that of the street in the middle,
+ENCLOSED_WIDTH = 1.15
+# and its area up to this many times what its centerline sees in passing.
+ENCLOSED_AREA = 2.0
+# A street keeps its width: between these shares of its length it differs by less than this
+# share of its median.
+EVEN_SHARES, EVEN = (0.15, 0.85), 0.25
+# The mouth of a street is no narrower than this share of it.
+MOUTH_SHARE = 0.6
+# What is open to the network may be this many times as wide as its wide streets.
+OPEN_WIDTH = 1.5
+# Share of the centerline's length that must see lines along it.
+SEEN_LENGTH, SEEN_IN_NETWORK = 0.4, 0.2
+# A region of any area is street where lines are seen on both sides over this share of it.
+LEAKY_LENGTH = 0.6
+# Pixels around a crossing of lines that tell which regions meet there.
+AROUND = 3
+# A region with this share of all length of centerlines is the network,
+NETWORK_SHARE = 0.2
+# and so is one in which this many of them see each other's streets: a part of it that the
+# edges of an upper road cut off.
+NETWORK_LINES = 2
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of stations and regions.
+
+    Attributes
+    ----------
+    seen
+        ``(stations, 2)`` metres to the first line left and right, inf where none is in reach.
+    steady
+        ``(stations, 2)`` bool: that line runs along the street.
+    half
+        ``(stations, 2)`` metres of carriageway left and right.
+    source
+        ``(stations,)`` bool: a street runs here.
+    road
+        ``(regions,)`` bool.
+    network
+        ``(regions,)`` bool: road that connects several streets.
+    used
+        ``(regions,)`` bool: a centerline runs here.
+    usual
+        Metres: how wide the usual street is here.
+    crossings
+        ``(n, 2)`` metres: where lines of two levels cross.
+    at_level
+        ``(regions,)`` bool: two levels' lines cross on its outline.
+    cover
+        ``(stations, 2)`` metres of carriageway left and right that the whole street has, 0
+        where that is wider than streets are here.
+    """
+
+    seen: np.ndarray
+    steady: np.ndarray
+    half: np.ndarray
+    source: np.ndarray
+    road: np.ndarray
+    network: np.ndarray
+    used: np.ndarray
+    usual: float
+    crossings: np.ndarray
+    at_level: np.ndarray
+    cover: np.ndarray
+
+
+def gather_evidence(
+    stations: Stations,
+    walls: Walls,
+    regions: np.ndarray,
+    areas: np.ndarray,
+    mouths: np.ndarray,
+    frame: Frame,
+    max_road_width: float,
+    given_width: np.ndarray | None,
+) -> Evidence:
+    """Look from each station to either side, and judge stations and regions by it.
+
+    Parameters
+    ----------
+    stations
+        The stations.
+    walls
+        Street lines, closed.
+    regions
+        ``(h, w)`` int32 region numbers, 0 on lines.
+    areas
+        ``(regions,)`` square metres.
+    mouths
+        ``(regions,)`` metres of the widest chord through which a centerline runs.
+    frame
+        The raster's frame.
+    max_road_width
+        Metres.
+    given_width
+        ``(centerlines,)`` metres by attribute, NaN where unknown.
+    """
+    count = len(areas)
+    pixel = min(frame.pixel)
+    seen = sight(stations, walls, max_road_width)
+    steady = along_walls(stations, seen, pixel)
+    region = region_of(stations, regions, frame)
+    length = np.bincount(region, minlength=count).astype(float)
+    length[0] = 0.0
+    network = length >= NETWORK_SHARE * length.sum()
+    width = np.where(steady.all(axis=1), seen.sum(axis=1), np.nan)
+    middle, usual, wide = street_widths(width, network[region], max_road_width)
+    network |= _many_streets(region, stations.part, width <= ENCLOSED_WIDTH * wide, count)
+    half, cover = half_widths(stations, seen, pixel, max_road_width, given_width)
+    cover = np.where(cover.sum(axis=1, keepdims=True) <= ENCLOSED_WIDTH * wide, cover, 0)
+    crossings = walls.level_crossings()
+    at_level = regions_at(crossings, regions, count, frame)
+    # What is open to a street may be as wide as its mouth tells.
+    least = np.where(even_regions(region, width, count), usual, middle)
+    expected = np.where(network, wide, np.clip(mouths / MOUTH_SHARE, least, wide))
+    limit = ENCLOSED_WIDTH * expected[region]
+
+    stretch, enclosed = stretches(stations, walls)
+    refused = enclosed & far_too_wide(stretch, width, OPEN_WIDTH * wide)
+    plausible = (steady & (seen <= 0.75 * limit[:, np.newaxis])).any(axis=1)
+    plausible &= (seen.sum(axis=1) <= limit) | network[region]
+    fits = np.minimum(seen, half).sum(axis=1) >= FITTING_WIDTH * half.sum(axis=1)
+    good = fits & ~refused
+
+    def share(of: np.ndarray) -> np.ndarray:
+        inside = np.bincount(region, weights=of, minlength=count)
+        return np.asarray(inside / np.maximum(length, 1))
+
+    own = np.where(np.isfinite(seen), seen, 0).sum(axis=1)
+    passed = (
+        np.bincount(region, weights=np.minimum(own, expected[region]), minlength=count) * SPACING
+    )
+    slender = areas <= ENCLOSED_AREA * passed
+    # A street that leaks into a block is known by what it sees, whatever the area.
+    slender |= share(width <= limit) >= LEAKY_LENGTH
+    seen_enough = share(plausible) >= np.where(network, SEEN_IN_NETWORK, SEEN_LENGTH)
+    road = (length > 0) & (share(good) >= FITTING_LENGTH) & seen_enough & (slender | network)
+    near = near_in_group(plausible, stretch)
+    short = np.bincount(stretch)[stretch] * SPACING < WINDOW / 2
+    near |= short & near_in_group(plausible, stations.part)
+    source = near & ~refused & (road[region] | (region == 0))
+    return Evidence(
+        seen,
+        steady,
+        half,
+        source,
+        road,
+        network & road,
+        length > 0,
+        usual,
+        crossings,
+        at_level & ~road,
+        cover,
+    )
+
+
+def region_of(stations: Stations, regions: np.ndarray, frame: Frame) -> np.ndarray:
+    """Return the number of the region that each station lies in, 0 on lines and outside."""
+    column, row = np.floor(frame.to_pixels(stations.xy)).astype(np.int64).T
+    inside = (row >= 0) & (row < regions.shape[0]) & (column >= 0) & (column < regions.shape[1])
+    found = np.zeros(len(stations), np.int64)
+    found[inside] = regions[row[inside], column[inside]]
+    return found
+
+
+def _many_streets(
+    region: np.ndarray, part: np.ndarray, street: np.ndarray, count: int
+) -> np.ndarray:
+    """Tell in which regions several centerlines run along streets for most of their length."""
+    keys, inverse = np.unique(region * (int(part.max()) + 1) + part, return_inverse=True)
+    share = np.bincount(inverse, weights=street) / np.bincount(inverse)
+    owner = keys[share >= 0.5] // (int(part.max()) + 1)
+    many = np.bincount(owner, minlength=count) >= NETWORK_LINES
+    many[0] = False
+    return many
+
+
+def street_widths(
+    width: np.ndarray, in_network: np.ndarray, max_road_width: float
+) -> tuple[float, float, float]:
+    """Return how wide the middle, the usual and the wide streets are.
+
+    Parameters
+    ----------
+    width
+        ``(n,)`` metres along the streets, NaN where unknown.
+    in_network
+        ``(n,)`` bool: where the network of streets is, which is asked first.
+    max_road_width
+        Metres: the answer where nothing is known.
+    """
+    for usable in (in_network, np.ones(len(width), bool)):
+        known = width[usable & (width <= max_road_width)]
+        if len(known):
+            shares = (MIDDLE_SHARE, USUAL_SHARE, WIDE_SHARE)
+            middle, usual, wide = np.quantile(known, shares, method="lower")
+            return float(middle), float(usual), float(wide)
+    return max_road_width, max_road_width, max_road_width
+
+
+def even_regions(region: np.ndarray, width: np.ndarray, count: int) -> np.ndarray:
+    """Tell in which regions centerlines find about the same width all along.
+
+    Parameters
+    ----------
+    region
+        ``(n,)`` region of each station.
+    width
+        ``(n,)`` metres, NaN where unknown.
+    count
+        Regions.
+    """
+    even = np.zeros(count, bool)
+    known = np.flatnonzero(np.isfinite(width))
+    known = known[np.argsort(region[known], kind="stable")]
+    for run in runs(region[known]):
+        low, middle, high = np.quantile(width[known[run]], (EVEN_SHARES[0], 0.5, EVEN_SHARES[1]))
+        even[region[known[run.start]]] = high - low <= EVEN * middle
+    return even
+
+
+def regions_at(places: np.ndarray, regions: np.ndarray, count: int, frame: Frame) -> np.ndarray:
+    """Tell which of the regions lie around places.
+
+    Parameters
+    ----------
+    places
+        ``(n, 2)`` metres in the frame.
+    regions
+        ``(h, w)`` int32 region numbers.
+    count
+        Regions, the lines counted as one.
+    frame
+        The raster's frame.
+    """
+    steps = np.arange(-AROUND, AROUND + 1)
+    down, right = (axis.ravel() for axis in np.meshgrid(steps, steps))
+    column, row = np.floor(frame.to_pixels(places)).astype(np.int64).T
+    rows = np.clip(row[:, np.newaxis] + down, 0, regions.shape[0] - 1)
+    columns = np.clip(column[:, np.newaxis] + right, 0, regions.shape[1] - 1)
+    found = np.zeros(count, bool)
+    found[np.unique(regions[rows, columns])] = True
+    found[0] = False
+    return found
+
+
+def stretches(stations: Stations, walls: Walls) -> tuple[np.ndarray, np.ndarray]:
+    """Part the centerlines where they cross a line.
+
+    Parameters
+    ----------
+    stations, walls
+        The stations and the lines, closed.
+
+    Returns
+    -------
+    stretch, enclosed
+        ``(n,)`` int64 numbers from 0 in the stations' order; ``(n,)`` bool: the stretch ends
+        at a line.
+    """
+    crossing = walls.crossed(stations.xy[:-1], stations.xy[1:])
+    new_part = stations.part[1:] != stations.part[:-1]
+    stretch = np.concatenate([[0], np.cumsum(crossing | new_part)])
+    closed = np.zeros(int(stretch[-1]) + 1, bool)
+    met = np.flatnonzero(crossing & ~new_part)
+    closed[stretch[met]] = closed[stretch[met + 1]] = True
+    return stretch, closed[stretch]
+
+
+def far_too_wide(stretch: np.ndarray, width: np.ndarray, widest: float) -> np.ndarray:
+    """Tell which stations lie on a stretch that is mostly wider than `widest`.
+
+    Parameters
+    ----------
+    stretch
+        ``(n,)`` numbers from 0.
+    width
+        ``(n,)`` metres, NaN where unknown.
+    widest
+        Metres.
+    """
+    known = np.isfinite(width)
+    count = int(stretch[-1]) + 1
+    wide = np.bincount(stretch[known], weights=width[known] > widest, minlength=count)
+    of = np.bincount(stretch[known], minlength=count)
+    return np.asarray((wide > 0.5 * of)[stretch])
