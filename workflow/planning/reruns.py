@@ -120,7 +120,11 @@ TABLE = (
         ("selection", "evaluation", "report"),
         "the tiles' scores; no tile is judged anew",
     ),
-    Row(("selection.review_tiles",), ("selection",), "the page for reviewing alone"),
+    Row(
+        ("selection.review_tiles",),
+        ("selection", "report"),
+        "the page for reviewing, and the report's list of settings",
+    ),
     Row(("selection.*",), _AFTER_SELECTION),
     Row(("split.*",), _since("dataset")),
     Row(("model.*", "training.*"), _since("model")),
