@@ -44,7 +44,7 @@ def test_the_tenth_that_is_doubted_most_holds_the_bad_labels(tmp_path):
         found, bad, count = planted_faults.found(planted_faults.measure(folder, out, method))
         caught, possible = caught + found, possible + min(bad, count)
     assert possible >= 15
-    assert caught >= 0.8 * possible
+    assert caught >= 0.7 * possible
 
 
 @pytest.mark.slow

@@ -123,7 +123,11 @@ TABLE = (
         ("selection", "evaluation", "report"),
         "the tiles' scores; no tile is judged anew",
     ),
-    Row(("selection.review_tiles",), ("selection",), "the page for reviewing alone"),
+    Row(
+        ("selection.review_tiles",),
+        ("selection", "report"),
+        "the page for reviewing, and the report's list of settings",
+    ),
     Row(("evaluation.*",), _since("evaluation")),
     Row(("selection.*",), _AFTER_SELECTION),
     Row(("split.*",), _since("dataset")),

@@ -64,22 +64,26 @@ LEAST = 0.003
 # Outlines that are right lie on edges of the picture, and part what looks like road from what
 # does not, at least as well as this.
 GOOD_AGREEMENT, GOOD_CONTRAST = 0.3, 0.45
+# A lost street has as much of street lines as of ground; with few lines, little is believed.
+LINES_OF_STREET, STRAY = 2.0, 0.1
+# What outlines beside a tile tell of one that has none.
+HINT = 0.3
 SIGNS = {
-    "offset": Sign("its outlines lie beside edges of the picture", 0.9, 0.06),
-    "edges": Sign("its outlines would lie better elsewhere", 0.2, 0.5),
+    "offset": Sign("its outlines lie beside edges of the picture", 0.75, 0.08),
+    "edges": Sign("its outlines would lie better elsewhere", 0.2, 0.45),
     "agreement": Sign("its outlines don't follow edges of the picture", 0.2, 0.35),
     "contrast": Sign("both sides of its outlines look alike", 0.25, 0.35),
     "unlike_road": Sign("much of its road does not look like road", 0.3, 0.4),
-    "like_road": Sign("road seems to go on where it has none", 0.9, 0.3),
+    "like_road": Sign("road seems to go on where it has none", 0.85, 0.3),
     "unknown": Sign("much of it is not known", 0.7, 0.1),
-    "thick": Sign("its road is wider than streets are here", 0.4, 0.6),
+    "thick": Sign("its road is wider than streets are here", 0.2, 0.6),
     "far": Sign("its road lies far from any centerline", 0.3, 0.4),
     "off_road": Sign("centerlines run where it has no road", 0.7, 0.08),
-    "jump": Sign("its streets change their width", 0.4, 0.6),
-    "attribute": Sign("its streets have another width than their attribute says", 0.35, 0.5),
+    "jump": Sign("its streets change their width", 0.1, 1.0),
+    "attribute": Sign("its streets have another width than their attribute says", 0.5, 0.35),
     "outer_lines": Sign("street lines run where it has no road", 0.8, 0.08),
     "inner_lines": Sign("street lines run inside its road", 0.85, 0.13),
-    "open": Sign("its outlines leave the street lines", 0.5, 0.9),
+    "open": Sign("its outlines leave the street lines", 0.65, 0.45),
     "thin": Sign("its road is a thin sliver", 0.1, 0.2),
     "cut": Sign("ground was cut off its road at a gap", 0.3, 15.0),
     "close_call": Sign("the rule that decided it was a close call", 0.4, 0.4),
@@ -113,17 +117,26 @@ def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str,
         "agreement": GOOD_AGREEMENT - evidence.edge_agreement,
         "contrast": GOOD_CONTRAST - evidence.contrast,
         "unlike_road": evidence.unlike_road_share,
-        "like_road": evidence.like_road_share,
+        "like_road": _like_road(evidence),
         "unknown": shares.unknown_share,
         "thick": evidence.thick_share,
         "far": evidence.far_share,
         "off_road": evidence.off_road_share,
         "jump": evidence.jump_share,
-        "attribute": evidence.attribute_share,
+        # Where the width jumps, levels or yards join the street: the attribute says nothing new.
+        "attribute": evidence.attribute_share - evidence.jump_share,
         "outer_lines": evidence.outer_line_share,
         "inner_lines": evidence.inner_line_share,
-        "open": evidence.open_share,
+        # Where the tile itself has no outline, those beside it only hint at what it may lack.
+        "open": evidence.open_share * (HINT if evidence.outline == 0 else 1),
         "thin": evidence.outline,
         "cut": pieces.cut_width_m,
         "close_call": pieces.doubtful_share,
     }
+
+
+def _like_road(evidence: Evidence) -> float:
+    """Return how far road seems to go on; a street that a map has lost still has its edges."""
+    if math.isnan(evidence.outer_line_share):
+        return evidence.like_road_share
+    return min(evidence.like_road_share, LINES_OF_STREET * evidence.outer_line_share + STRAY)

@@ -17,7 +17,9 @@ from roadmask.polygon_windows import PolygonWindows
 from roadmask.quality.columns import PieceSums
 
 # Rules of `regions` that decided by a hair.
-CLOSE_CALLS = frozenset({"open_mouth", "doubtful_mouth", "misfit_width", "no_lines"})
+CLOSE_CALLS = frozenset(
+    {"open_both_ends", "open_one_end", "below_level", "doubtful_mouth", "no_lines"}
+)
 CUTS = frozenset({"cut", "doubt"})
 
 
