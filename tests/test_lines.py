@@ -242,6 +242,15 @@ def test_width_without_a_field():
     assert (counts.from_default, counts.unreadable) == (2, 0)
 
 
+def test_a_field_of_words_is_no_width():
+    words = ["Am Anger", "Am Bach", "Am Dom", "Am Eck", "Am Fluss"]
+    settings = WidthSettings("W", Distance(1, "ft"), Distance(6, "m"))
+    with pytest.raises(SettingError, match=r"centerlines.width_field: W holds no number"):
+        with_widths(roads(words), settings)
+    _, counts = with_widths(roads([*words, "12"]), settings)
+    assert (counts.from_field, counts.unreadable) == (1, 5)
+
+
 def test_numbers_report_what_is_none():
     values, unreadable = numbers(pd.Series(["1e1", "12,5", " ", None, "inf", "3;4"]))
     np.testing.assert_allclose(values, [10] + [np.nan] * 5)

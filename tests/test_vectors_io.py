@@ -214,6 +214,25 @@ def test_polygons_given_as_lines_give_their_outline(tmp_path, caplog):
     assert "the outline is taken" in caplog.text
 
 
+def test_polygons_are_no_centerlines(tmp_path):
+    path = tmp_path / "roadbed.gpkg"
+    x, y = SHEET[:2]
+    frame([box(x, y, x + 50, y + 50)]).to_file(path)
+    with pytest.raises(InputError, match="holds no lines"):
+        read(path, kind="lines")
+
+
+def test_polygons_among_centerlines_are_left_out_and_counted(tmp_path, caplog):
+    path = tmp_path / "mixed.geojson"
+    x, y = SHEET[:2]
+    axis = LineString([(x, y), (x + 50, y + 50)])
+    frame([axis, box(x, y, x + 50, y + 50)]).to_file(path)
+    layer = read(path, kind="lines")
+    assert layer.frame.geometry.geom_type.tolist() == ["LineString"]
+    assert layer.counts.other_type == 1
+    assert "are of another type" in caplog.text
+
+
 def test_polygons_that_cross_themselves_are_repaired(tmp_path):
     path = tmp_path / "x.gpkg"
     bow = Polygon(on_sheet((0, 0), (10, 10), (10, 0), (0, 10)))

@@ -117,7 +117,15 @@ def run(arguments: argparse.Namespace) -> None:
     shift = parse_shift(arguments.shift)
     ground = grid if shift is None else shift.origin(grid)
     layers = {
-        key: read_layer(source, ground, grid.crs, key=key, columns=columns.get(key, ()))
+        key: read_layer(
+            source,
+            ground,
+            grid.crs,
+            key=key,
+            # Street lines may come as polygons of pavement; an outline is no centerline.
+            kind="lines" if key == CENTERLINES else "outlines",
+            columns=columns.get(key, ()),
+        )
         for key, source in sources.items()
         if source is not None
     }
@@ -195,6 +203,11 @@ def with_widths(
         Columns ``source_fid``, ``width_m`` (float64 metres, NaN where unknown), geometry.
     WidthCounts
         How many came from where.
+
+    Raises
+    ------
+    SettingError
+        If the field holds words and not one number.
     """
     counts = WidthCounts()
     metres = np.full(len(centerlines), np.nan)
@@ -208,6 +221,14 @@ def with_widths(
         metres = np.where(plausible, metres, np.nan)
         counts.unreadable = len(unreadable)
         counts.unreadable_values = tuple(sorted(set(unreadable))[:EXAMPLES])
+        # A word or two may stand among numbers, but this is a field of words.
+        if len(unreadable) >= EXAMPLES and np.isnan(values).all():
+            raise SettingError(
+                "centerlines.width_field",
+                f"{settings.field} holds no number on this sheet, but "
+                f"{', '.join(map(repr, counts.unreadable_values))}",
+                "Name a field of widths or of lanes",
+            )
     known = np.isfinite(metres)
     counts.from_field = int(known.sum())
     missing = int((~known).sum())

@@ -29,7 +29,8 @@ from roadmask.grid import Grid
 log = logging.getLogger("roadmask.vectors")
 
 Bounds = tuple[float, float, float, float]
-Kind = Literal["lines", "polygons"]
+Kind = Literal["outlines", "lines", "polygons"]
+NOUNS: dict[Kind, str] = {"outlines": "lines", "lines": "lines", "polygons": "polygons"}
 
 # Up to this many features, those without a geometry are counted in the whole layer
 # (0.1 s); a spatial filter never returns them.
@@ -188,7 +189,7 @@ def read_layer(
     crs: HasWkt | None,
     *,
     key: str = "street_lines",
-    kind: Kind = "lines",
+    kind: Kind = "outlines",
     columns: Sequence[str] = (),
     columns_key: str | None = None,
     must_reach: bool = True,
@@ -206,7 +207,7 @@ def read_layer(
     key
         The config key of the source, for messages.
     kind
-        ``lines`` (of polygons the outline is taken) or ``polygons``.
+        ``outlines`` (lines, and of polygons the outline), ``lines`` or ``polygons``.
     columns
         Fields to read.
     columns_key
@@ -288,7 +289,8 @@ def _open(source: VectorSource, key: str, kind: Kind) -> _Layer:
         raise InputError(source.path, f"its CRS can't be read ({error})") from error
     geometry = str(info["geometry_type"])
     plain = geometry.removesuffix(" Z").removeprefix("Multi").removeprefix("2.5D ")
-    if plain == "Point" or (kind == "polygons" and plain == "LineString"):
+    unfit = {"outlines": (), "lines": ("Polygon",), "polygons": ("LineString",)}
+    if plain == "Point" or plain in unfit[kind]:
         raise _wrong_type_of(source, name, geometry, kind)
     metadata = info.get("layer_metadata") or {}
     return _Layer(
@@ -438,9 +440,11 @@ def _read(
             meta, fids, wkb, data = _read_raw(layer, where=where, bbox=box)
     except (ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.FeatureError) as error:
         if where is None:
-            raise InputError(layer.path, f"GDAL can't read the layer {layer.name}: {error}") from (
-                error
-            )
+            raise InputError(
+                layer.path,
+                f"GDAL can't read the layer {layer.name}: {error}",
+                "It may be cut off or damaged: get it again, all its files from one download",
+            ) from error
         raise SettingError(
             f"{key}.where",
             f"GDAL can't read the filter {where!r} ({_reason(error)})",
@@ -630,7 +634,7 @@ def _finite(geometries: np.ndarray, counts: LayerCounts) -> np.ndarray:
 def _is_plain(geometries: np.ndarray, kind: Kind) -> np.ndarray:
     """Tell which geometries can be used as they are."""
     types = shapely.get_type_id(geometries)
-    if kind == "lines":
+    if kind != "polygons":
         return np.isin(types, (GeometryType.LINESTRING, GeometryType.MULTILINESTRING))
     wanted = np.isin(types, (GeometryType.POLYGON, GeometryType.MULTIPOLYGON))
     return wanted & np.asarray(shapely.is_valid(geometries))
@@ -639,9 +643,9 @@ def _is_plain(geometries: np.ndarray, kind: Kind) -> np.ndarray:
 def _of_kind(geometry: BaseGeometry, kind: Kind, counts: LayerCounts) -> BaseGeometry | None:
     """Return the geometry's parts of a kind, or None where it has none."""
     parts = list(_simple_parts(geometry))
-    if kind == "lines":
+    if kind != "polygons":
         lines = [LineString(x.coords) for x in parts if isinstance(x, LineString)]
-        polygons = [x for x in parts if isinstance(x, Polygon)]
+        polygons = [x for x in parts if isinstance(x, Polygon) and kind == "outlines"]
         counts.outlined += bool(polygons)
         rings = [ring for x in polygons for ring in (x.exterior, *x.interiors)]
         lines += [LineString(ring.coords) for ring in rings]
@@ -674,8 +678,8 @@ def _wrong_type(source: VectorSource, layer: _Layer, kind: Kind) -> InputError:
 def _wrong_type_of(source: VectorSource, layer: str, geometry: str, kind: Kind) -> InputError:
     return InputError(
         source.path,
-        f"the layer {layer} holds no {kind} ({geometry})",
-        f"Give a layer of {kind}",
+        f"the layer {layer} holds no {NOUNS[kind]} ({geometry})",
+        f"Give a layer of {NOUNS[kind]}",
     )
 
 
