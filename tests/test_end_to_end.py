@@ -266,7 +266,7 @@ def test_a_review_in_a_browser_reruns_selection_and_what_follows(finished, repos
     table = planned.partition("Job stats:\n")[2].partition("\ntotal ")[0]
     steps = {step_of(rule) for rule in re.findall(r"^(\w+) +\d+$", table, re.MULTILINE)}
     assert steps - {None} == {
-        "selection", "dataset", "model", "predictions", "evaluation", "report"
+        "selection", "dataset", "model", "exports", "predictions", "evaluation", "report"
     }  # fmt: skip
     assert "measure_tiles" not in planned
 

@@ -1,13 +1,3 @@
-rule model:
-    input:
-        "<results>/model/model.keras",
-        "<results>/model/model.json",
-        "<results>/model/history.csv",
-        "<results>/model/exports.json" if PLAN.exports_model else [],
-    message:
-        "The network is trained"
-
-
 rule train_model:
     input:
         dataset="<results>/dataset/dataset.json",
@@ -70,3 +60,11 @@ rule export_model:
         "python -m roadmask exports {input.model:q} --dataset {input.dataset:q}"
         " --output {output:q} {params.formats:q} {params.layers:q}"
         " --threads {threads} --log {log:q}"
+
+
+rule model:
+    input:
+        rules.train_model.output,
+        rules.export_model.output if PLAN.exports_model else [],
+    message:
+        "The network is trained"
