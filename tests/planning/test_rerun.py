@@ -92,7 +92,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "training.learning_rate": (REGIONS, 0.01),
     "training.loss": (REGIONS, "dice"),
     "training.patience": (REGIONS, 3),
-    "training.crop": (REGIONS, 128),
+    "training.crop": (REGIONS, 64),
     "training.schedule": (REGIONS, "constant"),
     "training.plateau_patience": (REGIONS, 3),
     "training.plateau_divisor": (REGIONS, 3),

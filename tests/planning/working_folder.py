@@ -137,7 +137,7 @@ def own_data(
             "polygons": {"path": "roadbeds.shp"},
             "islands": {"path": "islands.shp"},
             "reference": {"path": "truth.shp"},
-            "raster": "ready/{scene}.png",
+            "raster": {"path": "ready/{scene}.png"},
         },
         "selection": {"review": "review.csv"},
     }
