@@ -43,6 +43,7 @@ def make_card(bands, classes):
         dataset_sha256="0" * 64,
         figures={},
         versions={},
+        colours=((240, 110, 30),) * len(classes),
     )
 
 
