@@ -17,6 +17,7 @@ from rasterio.windows import Window
 from roadmask.dataset.split_file import blocks_on
 from roadmask.grid import Grid
 from roadmask.report.pictures import Bands, class_picture, read_classes, read_part, shrunk
+from roadmask.style import class_colours
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCENE, WINDOW = "demo_3", Window(1024, 512, 1024, 1024)
@@ -33,7 +34,7 @@ def main() -> None:
     panels = [picture]
     for stage in ("masks", "predictions"):
         classes = read_classes(results / stage / f"{SCENE}.tif", WINDOW)
-        panels.append(class_picture(classes, picture))
+        panels.append(class_picture(classes, picture, class_colours(1)))
     gap = np.full((SIDE, GAP, 3), 255, np.uint8)
     first, *others = [shrunk(panel, SIDE, smooth=True) for panel in panels]
     row = np.hstack([first, *(part for panel in others for part in (gap, panel))])
