@@ -221,7 +221,8 @@ def measure(folder: Path, out: Path, method: str) -> pd.DataFrame:
         tif, manifest = folder / "scenes" / f"{scene}.tif", folder / "tiles" / f"{scene}.json"
         lines = ("--lines", out / f"{scene}_lines.tif", "--vectors", out / f"{scene}.gpkg")
         mask, cut = out / f"{scene}.tif", out / "masks" / f"{scene}.json"
-        given = ["--labels.max_road_width=150 ft"]
+        pieces = out / f"{scene}_pieces.gpkg"
+        given: list[str | Path] = ["--labels.max_road_width=150 ft"]
         if method == "regions":
             call(
                 *("lines", tif, "--output", lines[1], "--vectors", lines[3]),
@@ -231,13 +232,12 @@ def measure(folder: Path, out: Path, method: str) -> pd.DataFrame:
                 *("--centerlines.where", layout.CENTERLINES.where),
                 *("--centerlines.width_field", layout.CENTERLINES.width_field, *log),
             )
-            given += lines
+            given += [*lines, "--pieces", pieces]
         else:
             given += ["--labels.polygons.path", out / "roads.gpkg"]
         kinds = (f"--labels.method={method}", '--classes={"road": 1}')
         call("masks", tif, "--output", mask, *kinds, *given, *log)
         call("cut", mask, "--manifest", manifest, "--output", cut, *log)
-        pieces = out / f"{scene}_pieces.gpkg"
         evidence = [*(lines if method == "regions" else ())]
         evidence += ["--pieces", pieces] if pieces.exists() else []
         results = [out / f"{scene}_{name}" for name in ("measures.csv", "offset.json")]
