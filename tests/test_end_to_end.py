@@ -240,6 +240,10 @@ def test_a_limit_of_the_selection_cuts_no_tile_again(finished, repository):
         assert f"{rule} " not in planned
 
 
+def test_nothing_in_the_results_says_which_process_made_them(finished):
+    assert (finished / "results" / ".roadmask.lock").read_bytes() == b""
+
+
 def states(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file of the results but logs and benchmarks, with its time and size."""
     return {
@@ -293,7 +297,7 @@ def test_one_core_and_eight_give_the_same_bytes(tmp_path, repository):
         folder.mkdir()
         draw_city(folder)
         write_config(folder)
-        snakemake(repository, folder, "--cores", cores, "dataset")
+        snakemake(repository, folder, "--cores", cores, "lines", "dataset")
         results = folder / "results"
         digests.append(
             {

@@ -42,7 +42,12 @@ def plan_alone(workflow: Any, results: Path, warn: Callable[[str], None]) -> Non
         if workflow.is_main_process and not executor_plugin.common_settings.dryrun_exec:
             take_lock(WORKING_LOCK, Path.cwd(), warn)
             take_lock(results / RESULTS_LOCK, results, warn)
-        return execute(executor_plugin=executor_plugin, **settings)
+        try:
+            return execute(executor_plugin=executor_plugin, **settings)
+        finally:
+            # Results are the same bytes whoever made them.
+            for descriptor in _held:
+                os.ftruncate(descriptor, 0)
 
     workflow.execute = execute_alone
 
