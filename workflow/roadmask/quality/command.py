@@ -201,5 +201,5 @@ def offset_text(offset: Offset | None, grid: Grid) -> str:
     right, up = record["shift"]
     return (
         f"the picture lies {right} to the right of the label and {up} above it, give or take "
-        f"{record['sigma_metres']} m"
+        f"{_distance_text(record['sigma_metres'], grid)}"
     )
