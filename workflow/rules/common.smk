@@ -67,34 +67,20 @@ def whole(manifest):
     return nothing
 
 
+def as_options(flags, files):
+    """Return the files that there are as arguments, by {flag: name of the file}."""
+    named = ((flag, files.get(name)) for flag, name in flags.items())
+    return [part for flag, path in named if path for part in (f"--{flag}", path)]
+
+
 def given(**flags):
     """Return optional inputs as arguments: {flag: name of the input}."""
-
-    def arguments(wildcards, input):
-        return [
-            part
-            for flag, name in flags.items()
-            for path in [input.get(name)]
-            if path
-            for part in (f"--{flag}", path)
-        ]
-
-    return arguments
+    return lambda wildcards, input: as_options(flags, input)
 
 
 def written(**flags):
     """Return optional outputs as arguments: {flag: name of the output}."""
-
-    def arguments(wildcards, output):
-        return [
-            part
-            for flag, name in flags.items()
-            for path in [output.get(name)]
-            if path
-            for part in (f"--{flag}", path)
-        ]
-
-    return arguments
+    return lambda wildcards, output: as_options(flags, output)
 
 
 def scene_source(wildcards):
