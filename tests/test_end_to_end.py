@@ -23,6 +23,7 @@ from rasterio.crs import CRS
 from rasterio.features import rasterize
 from shapely import LineString, box
 
+from planning.locking import RESULTS_LOCK
 from planning.reruns import step_of
 from roadmask.grid import Grid
 
@@ -245,11 +246,12 @@ def test_nothing_in_the_results_says_which_process_made_them(finished):
 
 
 def states(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file of the results but logs and benchmarks, with its time and size."""
+    """Every file of the results but logs, benchmarks and the lock, with its time and size."""
+    left_out = {"logs", "benchmarks", RESULTS_LOCK}
     return {
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_size)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.relative_to(folder).parts[0] not in {"logs", "benchmarks"}
+        if path.is_file() and path.relative_to(folder).parts[0] not in left_out
     }
 
 

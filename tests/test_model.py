@@ -335,6 +335,17 @@ class TestStream:
         ]
 
     @pytest.mark.parametrize("cache", [0, 2**30])
+    def test_the_order_hangs_on_no_global_seed(self, tmp_path, monkeypatch, cache):
+        monkeypatch.setattr("roadmask.model.pipeline.CACHE_BYTES", cache)
+        split = self.numbered(tmp_path)
+        orders = []
+        for seed in (0, 1, 2):
+            keras.utils.set_random_seed(seed)
+            taken = self.take(TrainingStream(split, self.plain, 8, threads=2), 0, 4)
+            orders.append([images.tobytes() for images, _ in taken])
+        assert orders[0] == orders[1] == orders[2]
+
+    @pytest.mark.parametrize("cache", [0, 2**30])
     def test_a_stream_that_starts_later_goes_on_like_the_whole(self, tmp_path, monkeypatch, cache):
         monkeypatch.setattr("roadmask.model.pipeline.CACHE_BYTES", cache)
         split = self.numbered(tmp_path, size=64)

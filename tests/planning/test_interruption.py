@@ -117,10 +117,13 @@ def test_one_results_folder_is_not_written_from_two_working_folders(
 
     with (results / RESULTS_LOCK).open("r+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
+        held.write(f"process 7 on elsewhere, started in {folder.path}")
+        held.flush()
         done = other.snakemake(*arguments)
 
     assert done.returncode != 0
-    assert f", started in {other.path}) is at work in {results}: wait" in done.stdout
+    holder = f"process 7 on elsewhere, started in {folder.path}"
+    assert f"Another run ({holder}) is at work in {results}: wait" in done.stdout
     assert other.snakemake(*arguments).returncode == 0
 
 

@@ -230,6 +230,9 @@ class TrainingStream:
         mixed = self.crops_per_tile * max(1, min(SHUFFLE_TILES, SHUFFLE_BYTES // tile_bytes))
 
         def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+            # The stream's order hangs on its own seed alone, and shuffling by a seed that is a
+            # tensor fails where the global one happens to be 0.
+            tf.random.set_seed(1)
             seed = tf.stack([tf.constant(self.settings.seed, tf.int64), number])
             shuffled = tf.random.experimental.stateless_shuffle(tf.constant(paths), seed)
             return (
