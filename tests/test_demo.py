@@ -21,6 +21,8 @@ from shapely import LineString
 
 from roadmask.demo import add_arguments, layout, run
 from roadmask.demo.canvas import HEIGHT_UNIT, Canvas
+from roadmask.demo.changes import cleared, plan_changes
+from roadmask.demo.city import planted_changes
 from roadmask.demo.pavement import Pavement, pave
 from roadmask.demo.streets import Network, plan_network, sheets_ground, whole_ground
 from roadmask.demo.vectors import break_lines, centerlines, pavement_edges, split_at_corners
@@ -144,6 +146,84 @@ def test_other_seeds_give_other_cities(first):
     other = city(2)[1]
     both = first[1].roads.intersection(other.roads).area
     assert both / first[1].roads.union(other.roads).area < 0.5
+
+
+# Where map and picture disagree
+
+
+@pytest.mark.parametrize("seed", [1, 2, 7, 11])
+def test_map_and_picture_disagree_on_the_planted_streets_alone_and_on_little_ground(seed):
+    network, agreed = city(seed)
+    changes = plan_changes(network, agreed, seed)
+    assert changes == plan_changes(network, agreed, seed)
+    assert len(changes.demolished) == len(changes.new) == 2
+    assert len(changes.paper) == 3
+    shown = pave(changes.pictured(network), agreed)
+    mapped = pave(changes.paved_on_map(network), agreed)
+    sheets = sheets_ground()
+    disagreed = shapely.symmetric_difference(shown.roads, mapped.roads)
+    assert disagreed.area < 0.01 * shown.roads.intersection(sheets).area
+    planted = {kind: [] for kind in ("demolished", "new", "paper")}
+    for feature in planted_changes(changes, shown, mapped):
+        planted[feature.fields["kind"]].append(feature.geometry)
+        assert sheets.contains(feature.geometry)
+    said = shapely.unary_union([*planted["demolished"], *planted["new"]])
+    assert disagreed.difference(said).area < 10
+    for ground in planted["new"]:
+        assert ground.difference(shown.roads).area < 1
+        assert ground.intersection(mapped.roads).area < 1
+    for ground in planted["demolished"]:
+        assert ground.difference(mapped.roads).area < 1
+        assert ground.intersection(shown.roads).area < 1
+    for ground in planted["paper"]:
+        assert ground.intersection(shown.roads.union(mapped.roads)).area < 1
+        assert ground.area > 2000
+    # What was taken away leaves the sidewalk and the road beside it alone.
+    for ground, street in zip(cleared(changes, shown), changes.demolished, strict=True):
+        assert ground.distance(shown.roads) > 11
+        assert ground.intersects(street.line)
+
+
+def test_planted_changes_lie_in_the_map_that_is_wrong(made):
+    changes = geopandas.read_file(made / "planted.gpkg", layer="changes")
+    axes = geopandas.read_file(made / "centerlines.shp", where=layout.CENTERLINES.where)
+    edges = shapely.force_2d(geopandas.read_file(made / "street_lines.shp").union_all())
+    truth = geopandas.read_file(made / "truth.gpkg", layer="roads").union_all()
+    assert changes["kind"].value_counts().to_dict() == {"demolished": 2, "new": 2, "paper": 3}
+    for change in changes.itertuples():
+        named = axes[axes["ST_NAME"] == change.name]
+        inner = change.geometry.buffer(-2)
+        assert truth.intersection(inner).area == pytest.approx(
+            inner.area if change.kind == "new" else 0, abs=1
+        )
+        assert not edges.intersects(inner)
+        # An unbroken edge along both sides of a demolished street, and none of the others'.
+        along = edges.intersection(change.geometry.boundary.buffer(0.1)).length
+        assert (along > 150) == (change.kind == "demolished")
+        if change.kind == "new":
+            assert not axes.intersects(inner).any()
+        else:
+            assert named.intersection(change.geometry).length.sum() > 0.9 * change.length_ft - 4
+
+
+def test_the_picture_shows_new_streets_and_no_demolished_ones(made):
+    changes = geopandas.read_file(made / "planted.gpkg", layer="changes")
+    grounds = {kind: list(group.geometry) for kind, group in changes.groupby("kind")}
+
+    def greenness(ground):
+        values = []
+        for sheet in layout.SHEETS:
+            with rasterio.open(made / "imagery" / f"{sheet.name}.jp2") as picture:
+                inside = rasterize(
+                    [ground.buffer(-4)], out_shape=picture.shape, transform=picture.transform
+                ).astype(bool)
+                bands = picture.read().astype(float)
+                values.append((bands[3] - bands[0])[inside])
+        return float(np.median(np.concatenate(values)))
+
+    # Asphalt is as bright in the near infrared as in red; lawn is brighter.
+    assert all(abs(greenness(ground)) < 8 for ground in grounds["new"])
+    assert greenness(grounds["demolished"][0]) > 30
 
 
 # The map

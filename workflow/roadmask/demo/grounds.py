@@ -54,6 +54,11 @@ class Grounds:
         """Lay a lawn."""
         self.canvas.fill_geometry(ground, pick(self.rng, GRASS), rough=ROUGH_GRASS)
 
+    def lawn(self, ground: Polygon) -> None:
+        """Lay a lawn with a few trees, as in a vacant lot."""
+        self.grass(ground)
+        self.trees.scatter(ground, 30, 5, 9)
+
     def island(self, ground: Polygon) -> None:
         """Paint a traffic island or median: concrete, or grass within a kerb."""
         if self.rng.random() < 0.6:

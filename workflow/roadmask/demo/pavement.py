@@ -59,6 +59,8 @@ class Pavement:
         Ground between the roads on land.
     corridor : shapely geometry
         The highway's ground, on both sides and below.
+    slips : shapely geometry
+        Lanes cut through the sharpest corners.
     """
 
     low: MultiPolygon
@@ -70,15 +72,18 @@ class Pavement:
     islands: tuple[Polygon, ...]
     blocks: tuple[Polygon, ...]
     corridor: BaseGeometry
+    slips: BaseGeometry
 
 
-def pave(network: Network) -> Pavement:
+def pave(network: Network, base: Pavement | None = None) -> Pavement:
     """Give the network its width.
 
     Parameters
     ----------
     network : Network
         The axes.
+    base : Pavement, optional
+        The same city without a few of its streets: its slip lanes are kept.
 
     Returns
     -------
@@ -98,7 +103,7 @@ def pave(network: Network) -> Pavement:
         if road.kind == "cul-de-sac"
     ]
     filled = shapely.unary_union(strips)
-    slips = _slips(filled, network)
+    slips = _slips(filled, network) if base is None else base.slips
     filled = _rounded(filled.union(slips), CORNER_RADIUS)
     islands, filled = _small_holes(filled, slips)
     medians = tuple(
@@ -130,6 +135,7 @@ def pave(network: Network) -> Pavement:
         islands=tuple(part for part in islands if ground.contains(part)),
         blocks=tuple(part for part in _polygons(blocks).geoms if part.area > SMALLEST_ISLAND),
         corridor=corridor,
+        slips=slips,
     )
 
 

@@ -37,7 +37,9 @@ DECK_EDGE: Colour = (196, 192, 182, 186)
 PLANKS: Colour = (150, 140, 122, 146)
 
 
-def render(network: Network, pavement: Pavement, seed: int) -> npt.NDArray[np.uint8]:
+def render(
+    network: Network, pavement: Pavement, cleared: list[Polygon], seed: int
+) -> npt.NDArray[np.uint8]:
     """Photograph the city.
 
     Parameters
@@ -46,6 +48,8 @@ def render(network: Network, pavement: Pavement, seed: int) -> npt.NDArray[np.ui
         Its axes.
     pavement : Pavement
         Its roadbeds and blocks.
+    cleared : list of shapely.Polygon
+        Ground in the blocks where a street was taken away: grown over or in rubble, by turns.
     seed : int
         Decides everything that the map does not.
 
@@ -78,6 +82,12 @@ def render(network: Network, pavement: Pavement, seed: int) -> npt.NDArray[np.ui
                 close=any(block.contains(point) for point in network.cul_de_sacs),
                 waterside=block.distance(network.water) < 5,
             )
+    for number, ground in enumerate(cleared):
+        _clear(canvas, ground)
+        if number % 2 == 0:
+            blocks.grounds.lawn(ground)
+        else:
+            blocks.grounds.building_site(ground)
     blocks.grounds.verge(pavement.corridor.difference(shapely.union(pavement.low, network.water)))
     for strip in (*pavement.medians, *pavement.islands):
         if strip.intersects(view):
@@ -130,6 +140,14 @@ def _boat(canvas: Canvas, middle: Vector, along: Vector, length: float) -> None:
         for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))
     ]
     canvas.fill(cabin, (232, 140, 50, 200), height=18)
+
+
+def _clear(canvas: Canvas, ground: Polygon) -> None:
+    """Take away what was built and painted on a piece of ground."""
+    gone = canvas.mask(ground)
+    canvas.heights[gone] = 0
+    canvas.paint[gone] = 0
+    canvas.wear[gone] = 128
 
 
 def _surface(

@@ -30,6 +30,9 @@ WHITE, YELLOW = 1, 2
 WIDEST_ROAD = 92.0
 """Wider than a road with its crossing's corners, in feet: what is wider is a merging of two."""
 
+PARKED_ON_BOTH_SIDES = 26.0
+"""Least width of a street with cars at both curbs, in feet."""
+
 CAR_COLOURS: tuple[Colour, ...] = (
     (225, 226, 226, 215),
     (205, 207, 209, 200),
@@ -261,7 +264,7 @@ def park_cars(
         road, line = part.road, part.line
         if road.kind not in ("street", "avenue", "diagonal", "shore"):
             continue
-        for side in (-1, 1):
+        for side in (-1, 1) if road.width >= PARKED_ON_BOTH_SIDES else (1,):
             share = rng.uniform(0.15, 0.6)
             for place in np.arange(10.0, line.length - 10, 21.0):
                 if rng.random() > share:
