@@ -670,6 +670,11 @@ class Prediction(Section):
     model: Text | None = Field(
         default=None, description="a .keras file; then no labels, dataset or training are needed"
     )
+    tone: Literal["match", "none"] = Field(
+        default="match",
+        description="match: imagery from another folder than what was trained on is brought to "
+        "its brightness and contrast, all pictures of a folder together; none: taken as it is",
+    )
     window: Annotated[int, Field(ge=32, le=8192)] = Field(default=512, description="edge in pixels")
     overlap: Annotated[int, Field(ge=0)] = Field(
         default=64, description="pixels of halo on each side"
