@@ -58,7 +58,8 @@ def main() -> None:
         wall, cpu = measure(model, precision, arguments)
         print(
             f"| `{name}` | {model.count_params():,} | {network.stride} | "
-            f"{'all' if reach is None else reach} | {precision} | {1 / wall:.1f} | {1000 * cpu:.0f} |",
+            f"{'all' if reach is None else reach} | {precision} | "
+            f"{1 / wall:.1f} | {1000 * cpu:.0f} |",
             flush=True,
         )
 

@@ -162,7 +162,7 @@ class TestPrecision:
         path = tmp_path / "cpuinfo"
         path.write_text("flags : fpu avx512_bf16 amx_bf16", encoding="utf-8")
         monkeypatch.setattr(devices, "CPU_FLAGS", path)
-        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
         return path
 
     def test_auto_is_bfloat16_where_processor_and_network_gain_by_it(self, flags):
@@ -171,8 +171,9 @@ class TestPrecision:
         flags.write_text("flags : fpu avx2", encoding="utf-8")
         assert devices.chosen_precision(TrainingSettings(), model) == "float32"
 
+    @pytest.mark.usefixtures("flags")
     @pytest.mark.parametrize("architecture", ["lite_unet", "efficientnetlite0_unet"])
-    def test_lite_networks_gain_nothing_and_a_setting_wins(self, flags, architecture):
+    def test_lite_networks_gain_nothing_and_a_setting_wins(self, architecture):
         model = build_network(NetworkSettings(architecture), (None, None, 3), 1)
         assert devices.chosen_precision(TrainingSettings(), model) == "float32"
         set_by_user = TrainingSettings(precision="bfloat16")
