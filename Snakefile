@@ -43,6 +43,7 @@ rule all:
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/scenes.smk"
 include: "workflow/rules/tiles.smk"
+include: "workflow/rules/tone.smk"
 include: "workflow/rules/lines.smk"
 include: "workflow/rules/masks.smk"
 include: "workflow/rules/selection.smk"

@@ -43,22 +43,23 @@ def main() -> None:
     arguments = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     tf.config.threading.set_inter_op_parallelism_threads(min(2, arguments.threads))
-    precision = chosen_precision(TrainingSettings(precision=arguments.precision))
+    settings = TrainingSettings(precision=arguments.precision)
     print(
-        f"crops of {arguments.crop} pixels, {arguments.batch} a step, "
-        f"{arguments.threads} threads, {precision}"
+        f"crops of {arguments.crop} pixels, {arguments.batch} a step, {arguments.threads} threads"
     )
-    print("| network | parameters | stride | reach | images/s | CPU ms an image |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, settings in variants():
+    print("| network | parameters | stride | reach | arithmetic | images/s | CPU ms an image |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, network in variants():
         if arguments.only and name not in arguments.only:
             continue
-        model = build_network(settings, (None, None, 3), 1)
+        model = build_network(network, (None, None, 3), 1)
         reach = receptive_reach(model)
+        precision = chosen_precision(settings, model)
         wall, cpu = measure(model, precision, arguments)
         print(
-            f"| `{name}` | {model.count_params():,} | {settings.stride} | "
-            f"{'all' if reach is None else reach} | {1 / wall:.1f} | {1000 * cpu:.0f} |",
+            f"| `{name}` | {model.count_params():,} | {network.stride} | "
+            f"{'all' if reach is None else reach} | {precision} | "
+            f"{1 / wall:.1f} | {1000 * cpu:.0f} |",
             flush=True,
         )
 

@@ -69,8 +69,8 @@ def measure(
 ) -> None:
     network = NetworkSettings("unet")
     stream = TrainingStream(split, settings, network.stride, threads)
-    precision = chosen_precision(settings)
     model = build_network(network, (None, None, 3), 1)
+    precision = chosen_precision(settings, model)
     run = Run(
         training_twin(model, precision),
         MaskedLoss(settings.loss),

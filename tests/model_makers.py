@@ -61,7 +61,7 @@ def make_dataset(folder, tiles=8, bands=3, classes=1, size=SIZE):
         "classes": names,
         "colours": [[10 * index, 20, 30] for index in range(1, len(names))],
         "class_weights": class_weights({name: splits["train"]["pixels"][name] for name in names}),
-        "channels": {"mean": [30.0] * bands, "deviation": [20.0] * bands},
+        "tone": {"mean": [30.0] * bands, "deviation": [20.0] * bands},
         "splits": splits,
     }
     path = folder / "dataset.json"

@@ -316,6 +316,38 @@ def formula(picture: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-(np.tensordot(WEIGHTS, picture[:3] / 255, 1) + BIAS)))
 
 
+def test_a_brighter_flight_is_predicted_as_what_the_network_was_trained_on(tmp_path, save_model):
+    trained = {"band_mean": (60.0, 50.0, 40.0), "band_deviation": (20.0, 10.0, 30.0)}
+    model = save_model(pixelwise_layer, card_for(**trained))
+    grid = grid_at(1237, 411, 70, 40)
+    picture = np.maximum(picture_of(70, 40, bands=3) // 3, 1)
+    picture[:, :5] = 0
+    brighter = np.where(picture == 0, 0, 2 * picture + 20).astype(np.uint8)
+    scenes = {"as_trained": picture, "brighter": brighter, "other": brighter}
+    for name, pixels in scenes.items():
+        write_scene(tmp_path / f"{name}.tif", grid, pixels, nodata=0)
+    flight = {
+        "scenes": ["brighter"],
+        "pixels": 1,
+        "mean": [2 * mean + 20 for mean in trained["band_mean"]],
+        "deviation": [2 * deviation for deviation in trained["band_deviation"]],
+    }
+    (tmp_path / "flight.json").write_text(json.dumps(flight), encoding="utf-8")
+
+    paths = [tmp_path / f"{name}.tif" for name in scenes]
+    extra = ("--flights", str(tmp_path / "flight.json"))
+    assert predict(model, tmp_path / "out", *paths, extra=extra) == 0
+
+    found = {name: read(tmp_path / "out" / "probability" / f"{name}.tif") for name in scenes}
+    assert np.array_equal(found["brighter"], found["as_trained"])
+    # A scene of no flight is taken as it is.
+    assert not np.array_equal(found["other"], found["as_trained"])
+    with rasterio.open(tmp_path / "out" / "brighter.tif") as dataset:
+        assert dataset.tags()["ROADMASK_TONE"].startswith("140.0 ± 40.0 to 60.0 ± 20.0, ")
+    with rasterio.open(tmp_path / "out" / "other.tif") as dataset:
+        assert "ROADMASK_TONE" not in dataset.tags()
+
+
 def test_a_network_of_pixels_gives_its_formula_on_every_pixel(tmp_path, pixelwise):
     grid, picture = grid_at(1237, 411, 131, 67), picture_of(131, 67)
     scene = write_scene(tmp_path / "scenes" / "a.tif", grid, picture)

@@ -26,6 +26,8 @@ from roadmask.errors import InputError, SettingError
 from roadmask.model import devices
 from roadmask.model.losses import MaskedLoss
 from roadmask.model.making import Dataset
+from roadmask.model.network_settings import NetworkSettings
+from roadmask.model.networks import build_network
 from roadmask.model.networks.layers import training_twin
 from roadmask.model.settings import TrainingSettings
 from roadmask.model.training import Run, make_optimizer
@@ -152,6 +154,30 @@ def small_network():
     tensor = keras.layers.BatchNormalization()(tensor)
     logits = keras.layers.Conv2D(1, 1, name="logits")(tensor)
     return keras.Model(inputs, keras.layers.Activation("sigmoid", dtype="float32")(logits))
+
+
+class TestPrecision:
+    @pytest.fixture
+    def flags(self, tmp_path, monkeypatch):
+        path = tmp_path / "cpuinfo"
+        path.write_text("flags : fpu avx512_bf16 amx_bf16", encoding="utf-8")
+        monkeypatch.setattr(devices, "CPU_FLAGS", path)
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
+        return path
+
+    def test_auto_is_bfloat16_where_processor_and_network_gain_by_it(self, flags):
+        model = small_network()
+        assert devices.chosen_precision(TrainingSettings(), model) == "bfloat16"
+        flags.write_text("flags : fpu avx2", encoding="utf-8")
+        assert devices.chosen_precision(TrainingSettings(), model) == "float32"
+
+    @pytest.mark.usefixtures("flags")
+    @pytest.mark.parametrize("architecture", ["lite_unet", "efficientnetlite0_unet"])
+    def test_lite_networks_gain_nothing_and_a_setting_wins(self, architecture):
+        model = build_network(NetworkSettings(architecture), (None, None, 3), 1)
+        assert devices.chosen_precision(TrainingSettings(), model) == "float32"
+        set_by_user = TrainingSettings(precision="bfloat16")
+        assert devices.chosen_precision(set_by_user, model) == "bfloat16"
 
 
 class TestStep:

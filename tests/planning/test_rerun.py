@@ -115,6 +115,8 @@ CHANGES: dict[str, tuple[str, Any]] = {
     },
     "prediction.paths": (REGIONS, ["imagery/*.jp2", "more/d.jp2"]),
     "prediction.model": (REGIONS, "ready.keras"),
+    # Where there are pictures from elsewhere.
+    "prediction.tone": (REGIONS, {"model": "ready.keras", "tone": "none"}),
     "prediction.window": (REGIONS, 256),
     "prediction.overlap": (REGIONS, 32),
     "prediction.threshold": (REGIONS, 0.4),

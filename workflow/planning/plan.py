@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from planning import checks
 from planning import settings as keys
 from planning.codehash import CodeHashes
 from planning.errors import PlanningError
+from planning.flights import flights
 from planning.settings import Layer, Settings
 from planning.sources import Catalogue, Scenes, Source
 from roadmask.demo import layout
@@ -296,6 +297,33 @@ class Plan:
     def predicts_only(self) -> bool:
         """Whether a ready model is applied, and nothing is trained."""
         return self.settings.prediction.model is not None
+
+    @cached_property
+    def flights(self) -> dict[str, list[str]]:
+        """The scenes that are brought to the training's tone together, by their flight's name."""
+        if self.settings.prediction.tone == "none":
+            return {}
+        training, prediction = self.scenes.training, self.scenes.prediction
+        if not self.predicts_only:
+            return flights(prediction, known=training)
+        # Scenes that are only scored must not be waited for, nor change the others' flight.
+        scored = {name: training[name] for name in training if name not in prediction}
+        return flights(prediction, known={}) | {
+            f"{name}_scored": scenes for name, scenes in flights(scored, known={}).items()
+        }
+
+    def flight_files(self, batch: Collection[str]) -> list[str]:
+        """Return the files of the flights that these scenes belong to."""
+        return [
+            f"{self.settings.results}/tone/flights/{name}.json"
+            for name, scenes in self.flights.items()
+            if not set(batch).isdisjoint(scenes)
+        ]
+
+    def flight_arguments(self, batch: Collection[str]) -> list[str]:
+        """Return the same as arguments; none where the scenes stay as they are."""
+        files = self.flight_files(batch)
+        return ["--flights", *files] if files else []
 
     @cached_property
     def batches(self) -> dict[str, list[str]]:

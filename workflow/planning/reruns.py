@@ -31,6 +31,8 @@ RULES = {
     "build_demo": "demo",
     "convert_scene": "scenes",
     "cut_scene": "tiles",
+    "measure_tone": "predictions",
+    "join_flight": "predictions",
     "draw_lines": "lines",
     "cut_lines": "line tiles",
     "label_scene": "masks",
@@ -146,6 +148,11 @@ TABLE = (
         ("prediction.model",),
         ("predictions", "report"),
         "which is all that the default target then makes",
+    ),
+    Row(
+        ("prediction.tone",),
+        ("predictions", "report"),
+        "of imagery from other folders than what was trained on",
     ),
     Row(("prediction.window", "prediction.overlap", "prediction.threshold"), _since("predictions")),
 )

@@ -640,7 +640,8 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
         description="of the arithmetic while training; auto: bfloat16 where the processor has "
-        "instructions for it, which nearly doubles the speed, else float32",
+        "instructions for it and the network gains by it, which nearly doubles the speed; else "
+        "float32, always so with EfficientNet-Lite0",
     )
     xla: bool = Field(default=False, description="whether TensorFlow compiles the training step")
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
@@ -669,6 +670,11 @@ class Prediction(Section):
     )
     model: Text | None = Field(
         default=None, description="a .keras file; then no labels, dataset or training are needed"
+    )
+    tone: Literal["match", "none"] = Field(
+        default="match",
+        description="match: imagery from another folder than what was trained on is brought to "
+        "its brightness and contrast, all pictures of a folder together; none: taken as it is",
     )
     window: Annotated[int, Field(ge=32, le=8192)] = Field(default=512, description="edge in pixels")
     overlap: Annotated[int, Field(ge=0)] = Field(

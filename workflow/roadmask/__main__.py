@@ -17,6 +17,8 @@ from roadmask.errors import RoadmaskError
 COMMANDS = {
     "demo": "roadmask.demo",
     "scenes": "roadmask.scenes",
+    "tone": "roadmask.tone.command",
+    "flight": "roadmask.tone.flight",
     "tiles": "roadmask.tiles",
     "cut": "roadmask.cut",
     "lines": "roadmask.lines",

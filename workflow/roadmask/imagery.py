@@ -7,6 +7,7 @@ the same numbers in both.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from roadmask.errors import SettingError
+from roadmask.errors import InputError, SettingError
 from roadmask.raster import read_window
 
 # Low and high limit of each chosen band, which become 0 and 255.
@@ -80,6 +81,24 @@ def parse_scale(text: str | None, bands: int) -> Scale | None:
         raise SettingError(SCALE_KEY, f"{len(pairs)} pairs for {bands} bands", remedy)
     limits = pairs * bands if len(pairs) == 1 else pairs
     return tuple((pair[0], pair[1]) for pair in limits)
+
+
+def check_network_bands(dataset: DatasetReader, bands: Sequence[int], model: Path) -> None:
+    """Refuse a scene without the bands that a ready network sees.
+
+    Raises
+    ------
+    InputError
+        Naming the scene and the network.
+    """
+    if any(band > dataset.count for band in bands):
+        raise InputError(
+            dataset.name,
+            f"it has {dataset.count} bands, and the network {model} sees its bands "
+            f"{', '.join(map(str, bands))}",
+            "Predict on imagery that has these bands, or train a network with the "
+            "imagery.bands that this imagery has",
+        )
 
 
 def check_imagery(

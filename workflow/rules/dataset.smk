@@ -15,6 +15,7 @@ rule write_dataset:
         selection=expand(
             "<results>/selection/verdicts/{scene}.csv", scene=PLAN.training
         ),
+        tones=expand("<results>/tone/{scene}.json", scene=PLAN.training),
         # Refuses sheets whose labels lie off their pictures before anything is trained on them. As a
         # warning it must not be waited for, nor make the data set anew.
         offsets=(
@@ -50,6 +51,7 @@ rule write_dataset:
     shell:
         "python -m roadmask dataset {params.scenes:q} --tiles {params.results:q}/tiles/{{scene}}.json"
         " --masks {params.results:q}/masks/tiles/{{scene}}.json"
-        " --selection {params.results:q}/selection/verdicts/{{scene}}.csv --output {output.dataset:q} {params.train:q}"
+        " --selection {params.results:q}/selection/verdicts/{{scene}}.csv"
+        " --tones {params.results:q}/tone/{{scene}}.json --output {output.dataset:q} {params.train:q}"
         " {params.val:q} {params.test:q} {params.block:q} {params.seed:q} {params.classes:q}"
         " --threads {threads} --log {log:q}"

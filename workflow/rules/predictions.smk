@@ -7,6 +7,7 @@ for name, batch in PLAN.batches.items():
         input:
             scenes=expand("<results>/scenes/{scene}.tif", scene=batch),
             model=PLAN.files("prediction.model") or "<results>/model/model.keras",
+            flights=PLAN.flight_files(batch),
             area=PLAN.layer("area").files,
         output:
             classes=expand("<results>/predictions/{scene}.tif", scene=batch),
@@ -29,6 +30,7 @@ for name, batch in PLAN.batches.items():
             window=options("prediction.window"),
             overlap=options("prediction.overlap"),
             threshold=options("prediction.threshold"),
+            flights=literal(PLAN.flight_arguments(batch)),
             model_state=PLAN.state("prediction.model"),
             area=literal(PLAN.layer("area").arguments),
             area_state=PLAN.layer("area").fingerprint,
@@ -38,6 +40,7 @@ for name, batch in PLAN.batches.items():
         shell:
             "python -m roadmask predictions {input.scenes:q} --model {input.model:q}"
             " {params.folder:q} {params.window:q} {params.overlap:q} {params.threshold:q}"
+            " {params.flights:q}"
             " {params.area:q} --threads {threads} --log {log:q}"
 
 

@@ -42,6 +42,7 @@ from roadmask.quality.columns import read_table
 from roadmask.selection import VERDICT
 from roadmask.style import class_colours
 from roadmask.tile_pairs import UNKNOWN, PairedTiles
+from roadmask.tone.counts import joined
 
 if TYPE_CHECKING:
     from roadmask.dataset.records import Sample, Shard, Statistics
@@ -302,6 +303,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}", type=Path, nargs="+", required=True, help=f"{what}, one a scene"
         )
+    parser.add_argument(
+        "--tones", type=Path, nargs="*", default=[], help="counts of stage tone, one a scene"
+    )
     parser.add_argument("--output", type=Path, required=True, help="dataset.json")
     for split in SPLITS:
         parser.add_argument(f"--split.{split}", dest=split, type=float, required=True)
@@ -319,6 +323,7 @@ def run(arguments: argparse.Namespace) -> None:
     block = parse_distance(arguments.block, "split.block")
     shares = Shares(arguments.train, arguments.val, arguments.test)
     scenes = read_scenes(arguments.tiles, arguments.masks, arguments.selection)
+    tone = joined(arguments.tones).moments() if arguments.tones else ()
     candidates = [candidate for scene in scenes for candidate in scene.candidates()]
     splitting = Splitting(scenes, candidates, shares, arguments.seed)
     plan = splitting.plan(block)
@@ -367,6 +372,13 @@ def run(arguments: argparse.Namespace) -> None:
                     "mean": [round(float(value), 6) for value in train.mean],
                     "deviation": [round(float(value), 6) for value in train.deviation],
                 },
+                # Of all ground of the scenes, as it is measured of those to predict on.
+                "tone": {
+                    "mean": [mean for mean, _ in tone],
+                    "deviation": [deviation for _, deviation in tone],
+                }
+                if tone
+                else None,
                 "left_out": left_out(plan),
                 "warnings": warnings,
             },

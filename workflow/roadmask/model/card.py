@@ -64,8 +64,8 @@ class Card:
         Source, SHA-256 and licence of the weights that training started from; None for
         random numbers.
     band_mean, band_deviation
-        Of each band over the training pictures, in levels of 0 to 255: by these, pictures
-        from elsewhere can be brought to what the network knows. None where not recorded.
+        Of each band over all ground of the training imagery, in levels of 0 to 255: by these,
+        pictures from elsewhere are brought to what the network knows. None where not recorded.
     """
 
     architecture: str

@@ -61,7 +61,8 @@ class Dataset:
     class_weights
         Of ``other`` and each class, which make them count alike.
     band_mean, band_deviation
-        Of each band over the training pictures; None in data sets that do not say.
+        Of each band over all ground of the training imagery; None in data sets that do not
+        say.
     sha256
         Of the file, which holds the checksums of all shards.
     """
@@ -100,9 +101,9 @@ class Dataset:
                 for name in splits
             }
             weights = tuple(float(content["class_weights"][name]) for name in classes)
-            channels = content.get("channels")
+            tone = content.get("tone")
             mean, deviation = (
-                None if channels is None else tuple(map(float, channels[name]))
+                None if tone is None else tuple(map(float, tone[name]))
                 for name in ("mean", "deviation")
             )
         except FileNotFoundError as error:

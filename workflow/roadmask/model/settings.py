@@ -229,7 +229,8 @@ class TrainingSettings:
         Epochs without a better validation mean IoU until training ends early.
     precision
         Of the arithmetic while training. ``auto``: bfloat16 where the processor has
-        instructions for it, which nearly doubles the speed, else float32. What is
+        instructions for it, which nearly doubles the speed of most networks, else float32;
+        networks with depthwise convolutions gain nothing, and get float32. What is
         validated, saved and applied has float32.
     xla
         Whether TensorFlow compiles the training step.

@@ -436,7 +436,7 @@ def train(
         If the loss does not stay finite, or machines begin at different epochs.
     """
     settings = stream.settings
-    precision = chosen_precision(settings)
+    precision = chosen_precision(settings, model)
     log.info("arithmetic: %s", precision)
     with strategy.scope():
         twin = training_twin(model, precision)

@@ -22,7 +22,7 @@ from roadmask import __version__
 from roadmask.errors import InputError, RoadmaskError, SettingError
 from roadmask.files import sha256
 from roadmask.grid import Grid
-from roadmask.imagery import Scale, check_imagery, read_network_input
+from roadmask.imagery import Scale, check_imagery, check_network_bands, read_network_input
 from roadmask.model.card import Card, read_card
 from roadmask.polygon_windows import PolygonWindows
 from roadmask.predictions.blending import NODATA, classes_of, probability_bytes
@@ -35,6 +35,7 @@ from roadmask.predictions.streaming import (
     predict_windows,
     read_windows,
 )
+from roadmask.predictions.tone import Match, matches_of
 from roadmask.raster import cog_writer, environment
 from roadmask.style import (
     Rgb,
@@ -43,6 +44,7 @@ from roadmask.style import (
     write_category_names,
     write_paletted_qml,
 )
+from roadmask.tone.flight import Flight
 from roadmask.vectors_io import VectorSource, add_source_arguments, read_layer, source_from
 
 log = logging.getLogger("roadmask.predictions")
@@ -103,6 +105,9 @@ class Settings:
         From which probability a pixel is the class; None where the most probable wins.
     area
         The ground that counts.
+    tones
+        By scene, how its picture is brought to the tone that the network was trained on;
+        others stay as they are.
     tags
         What stands in every raster besides its source and its neighbours.
     """
@@ -115,6 +120,7 @@ class Settings:
     window: int
     threshold: float | None
     area: VectorSource | None
+    tones: dict[str, Match]
     tags: dict[str, str]
 
 
@@ -145,6 +151,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         help="scenes that may lie beside these; only those within the halo are read",
+    )
+    parser.add_argument(
+        "--flights",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="of the scenes to bring to the tone that the network was trained on, JSON",
     )
     add_source_arguments(parser, "area")
     parser.add_argument("--threads", type=int, default=1)
@@ -209,6 +222,7 @@ def _settings(arguments: argparse.Namespace, card: Card, window: int) -> Setting
         window=window,
         threshold=threshold,
         area=area,
+        tones=matches_of([Flight.read(path) for path in arguments.flights], card, arguments.model),
         tags={
             "ROADMASK_VERSION": __version__,
             "ROADMASK_CLASSES": json.dumps(["other", *classes], ensure_ascii=False),
@@ -240,7 +254,8 @@ def _scenes(
     scenes = []
     for path in paths:
         with _open(path) as dataset:
-            _check_bands(dataset, path, model, card)
+            check_network_bands(dataset, card.bands, model)
+            check_imagery(dataset, card.bands, card.scale)
             grid = Grid.from_dataset(dataset)
             source = dataset.tags().get("ROADMASK_SOURCE", path.name)
         _compare_pixels(path, grid, model, card)
@@ -266,20 +281,6 @@ def _open(path: Path) -> DatasetReader:
         raise InputError(path, f"it can't be read ({error})", "Remove it and run again") from error
 
 
-def _check_bands(dataset: DatasetReader, path: Path, model: Path, card: Card) -> None:
-    """Refuse a scene without the bands that the network sees."""
-    missing = [band for band in card.bands if band > dataset.count]
-    if missing:
-        raise InputError(
-            path,
-            f"it has {dataset.count} bands, and the network {model} sees its bands "
-            f"{', '.join(map(str, card.bands))}",
-            "Predict on imagery that has these bands, or train a network with the "
-            "imagery.bands that this imagery has",
-        )
-    check_imagery(dataset, card.bands, card.scale)
-
-
 def _compare_pixels(path: Path, grid: Grid, model: Path, card: Card) -> None:
     """Warn where a network sees ground of another size in a pixel than it was trained on."""
     if grid.crs is None or not card.pixel_metres:
@@ -302,9 +303,11 @@ def _read(scenes: Sequence[Scene], settings: Settings) -> Iterator[tuple[int, Wi
     def read_input(
         dataset: DatasetReader, x: int, y: int, width: int, height: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        return read_network_input(
+        picture, valid = read_network_input(
             dataset, RasterWindow(x, y, width, height), settings.bands, settings.scale
         )
+        match = settings.tones.get(Path(dataset.name).stem)
+        return (picture if match is None else match.applied(picture, valid)), valid
 
     for index, scene in enumerate(scenes):
         with ExitStack() as stack:
@@ -369,6 +372,8 @@ def _write(scene: Scene, windows: Iterable[Window], settings: Settings, folder: 
         "ROADMASK_SOURCE": scene.source,
         "ROADMASK_NEIGHBOURS": ",".join(sorted(path.stem for path, _ in scene.neighbours)),
     }
+    if scene.name in settings.tones:
+        tags["ROADMASK_TONE"] = settings.tones[scene.name].description
     with ExitStack() as stack:
         classes = stack.enter_context(
             cog_writer(

@@ -1,0 +1,1 @@
+"""How bright scenes are, and which of them go together."""

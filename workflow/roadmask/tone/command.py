@@ -1,0 +1,45 @@
+"""Stage `tone`: the levels of one scene, as a network sees them."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import rasterio
+
+from roadmask.imagery import check_imagery, check_network_bands, parse_bands, parse_scale
+from roadmask.model.card import read_card
+from roadmask.raster import environment
+from roadmask.tone.counts import tone_of
+from roadmask.vectors_io import add_source_arguments, source_from
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``python -m roadmask tone``."""
+    parser.add_argument("scene", type=Path, help="the scene's COG")
+    parser.add_argument("--output", type=Path, required=True, help="the counts, JSON")
+    parser.add_argument("--model", type=Path, help="a .keras file, whose bands and scale count")
+    parser.add_argument("--imagery.bands", dest="bands", default="1,2,3", help="without a model")
+    parser.add_argument(
+        "--imagery.scale", dest="scale", help="limits that become 0 and 255: 0,3000 or 0,9;0,7"
+    )
+    add_source_arguments(parser, "area")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Count the levels of one scene."""
+    with environment(), rasterio.open(arguments.scene) as scene:
+        if arguments.model is None:
+            bands = parse_bands(arguments.bands)
+            scale = parse_scale(arguments.scale, len(bands))
+        else:
+            card = read_card(arguments.model)
+            bands, scale = card.bands, card.scale
+            check_network_bands(scene, bands, arguments.model)
+        check_imagery(scene, bands, scale)
+        tone = tone_of(scene, bands, scale, source_from(arguments, "area"))
+    tone.write(arguments.output)
+    log.info("%s: %s", arguments.scene.stem, tone)
