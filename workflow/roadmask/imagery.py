@@ -26,8 +26,15 @@ BANDS_KEY = "imagery.bands"
 SAMPLE_SIDE = 512
 
 
-def parse_bands(text: str) -> tuple[int, ...]:
+def parse_bands(text: str, key: str = BANDS_KEY) -> tuple[int, ...]:
     """Read ``1,2,3``.
+
+    Parameters
+    ----------
+    text
+        The numbers.
+    key
+        What holds them.
 
     Raises
     ------
@@ -38,11 +45,11 @@ def parse_bands(text: str) -> tuple[int, ...]:
         bands = tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise SettingError(
-            BANDS_KEY, f"{text!r} is no list of band numbers", "Write one as [1, 2, 3]"
+            key, f"{text!r} is no list of band numbers", "Write one as [1, 2, 3]"
         ) from error
     if min(bands) < 1 or len(set(bands)) < len(bands):
         raise SettingError(
-            BANDS_KEY, f"{text!r}: bands count from 1, each once", "Write them as [1, 2, 3]"
+            key, f"{text!r}: bands count from 1, each once", "Write them as [1, 2, 3]"
         )
     return bands
 
