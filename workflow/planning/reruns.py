@@ -26,7 +26,7 @@ STEPS = (
     "report",
 )
 
-# The step that each rule belongs to; those that predict have numbers.
+# The step that each rule belongs to; those that predict have names and numbers.
 RULES = {
     "build_demo": "demo",
     "convert_scene": "scenes",
@@ -45,6 +45,7 @@ RULES = {
     "write_dataset": "dataset",
     "train_model": "model",
     "export_model": "exports",
+    "find_neighbours_*": "predictions",
     "predict_*": "predictions",
     "mosaic_predictions": "predictions",
     "evaluate": "evaluation",
@@ -147,7 +148,21 @@ TABLE = (
         ("predictions", "report"),
         "which is all that the default target then makes",
     ),
-    Row(("prediction.window", "prediction.overlap", "prediction.threshold"), _since("predictions")),
+    Row(
+        ("prediction.bands",),
+        ("predictions", "report"),
+        "of imagery that is not trained on",
+    ),
+    Row(
+        (
+            "prediction.window",
+            "prediction.overlap",
+            "prediction.augmentation",
+            "prediction.resample",
+            "prediction.threshold",
+        ),
+        _since("predictions"),
+    ),
 )
 
 
