@@ -842,6 +842,21 @@ def test_bands_in_another_order_stand_for_the_networks(tmp_path, pixelwise):
     assert_nearest(read(tmp_path / "out/probability/a.tif")[0], formula(picture))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "scale", "words"),
+    [
+        (np.uint16, None, "it holds uint16, and the network {} was trained on bytes"),
+        (np.uint8, ((0.0, 4000.0),) * 3, "it holds uint8, and the network {} was trained on val"),
+    ],
+)
+def test_values_of_another_kind_are_refused(tmp_path, save_model, capsys, dtype, scale, words):
+    model = save_model(pixelwise_layer, card_for(scale=scale))
+    picture = picture_of(40, 40).astype(dtype)
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture)
+    message = message_of(capsys, predict(model, tmp_path / "out", scene))
+    assert f"{scene}: {words.format(model)}" in message
+
+
 def test_another_number_of_bands_than_the_networks_is_refused(tmp_path, pixelwise, capsys):
     scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture_of(40, 40))
     extra = ("--prediction.bands", "4,3")

@@ -53,14 +53,15 @@ from roadmask.vectors_io import VectorSource, add_source_arguments, read_layer, 
 
 log = logging.getLogger("roadmask.predictions")
 
-# Windows that the network gets at once, and their pixels: more is hardly faster on CPUs, and
-# needs memory.
+# The most windows that the network gets at once, and the most pixels of them: more is hardly
+# faster on CPUs, and needs memory.
 BATCH = 4
 BATCH_PIXELS = BATCH * 512**2
 # A picture whose pixels differ by more than this from those trained on gets a warning.
 PIXEL_SIZE_SLACK = 0.05
 SECONDS_BETWEEN_MESSAGES = 30.0
 PREDICTION_BANDS = "prediction.bands"
+BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -223,15 +224,16 @@ def run(arguments: argparse.Namespace) -> None:
 
     set_threads(arguments.threads)
     started = time.monotonic()
+    batch = max(1, min(BATCH, BATCH_PIXELS // lattice.window**2))
     networks = [
-        load_network(path, lattice.window, len(settings.bands), len(settings.names), BATCH)
+        load_network(path, lattice.window, len(settings.bands), len(settings.names), batch)
         for path in arguments.models
     ]
     network = averaged(networks, symmetries)
     log.info("%s loaded in %.1f s", joint_name(arguments.models), time.monotonic() - started)
     with (
-        in_thread(_read(scenes, settings), 2 * BATCH) as windows,
-        in_thread(predict_windows(windows, network, BATCH), BATCH) as answers,
+        in_thread(_read(scenes, settings), 2 * batch) as windows,
+        in_thread(predict_windows(windows, network, batch), batch) as answers,
     ):
         for index, answered in groupby(answers, key=lambda pair: pair[0]):
             _write(
@@ -389,7 +391,26 @@ def _check_bands(dataset: DatasetReader, path: Path, model: str, settings: Setti
             "Predict on imagery that has these bands, name those that stand for them in "
             "prediction.bands, or train a network with the imagery.bands that this imagery has",
         )
+    _check_values(dataset, path, model, settings)
     check_imagery(dataset, settings.bands, settings.scale)
+
+
+def _check_values(dataset: DatasetReader, path: Path, model: str, settings: Settings) -> None:
+    """Refuse a scene whose values are of another kind than those that the network learned."""
+    types = sorted({dataset.dtypes[band - 1] for band in settings.bands})
+    limits = None if settings.scale is None else max(high for _, high in settings.scale)
+    if limits is None and types != ["uint8"]:
+        known = "bytes"
+    elif limits is not None and limits > BYTES and types == ["uint8"]:
+        known = f"values up to {limits:g}"
+    else:
+        return
+    raise InputError(
+        path,
+        f"it holds {' and '.join(types)}, and the network {model} was trained on {known}",
+        "Convert it first, by the same limits for all sheets (gdal_translate -scale), or predict "
+        "with a network that was trained on such imagery",
+    )
 
 
 def _compare_pixels(path: Path, grid: Grid, model: str, card: Card) -> None:
