@@ -12,6 +12,9 @@ echo "== planning 2,000 sheets"
 echo "== colour alone on the demo city"
 PYTHONPATH=workflow "$python" -m roadmask demo --output "$scratch/demo" --demo.seed 1 --demo.broken_lines 0.1
 "$python" benchmarks/colour_baseline.py "$scratch/demo"
+echo "== predicting: the stage against its network, and its memory"
+PYTHONPATH=workflow "$python" benchmarks/predictions.py speed
+PYTHONPATH=workflow "$python" benchmarks/predictions.py memory
 echo "== evaluating a sheet"
 "$python" benchmarks/evaluate_sheet.py
 echo "== intervals"

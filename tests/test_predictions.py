@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -28,8 +30,11 @@ from roadmask.grid import Grid
 from roadmask.model.card import Card, embed_card
 from roadmask.predictions.blending import classes_of, lowest_byte, probability_bytes
 from roadmask.predictions.lattice import Lattice, Span, lattice_origin
-from roadmask.predictions.picture import mirrored
-from roadmask.predictions.streaming import in_thread
+from roadmask.predictions.neighbours import sheets_beside
+from roadmask.predictions.picture import mirrored, neighbours_of
+from roadmask.predictions.resampling import interpolated, network_grid
+from roadmask.predictions.seams import SeamMeter
+from roadmask.predictions.streaming import SYMMETRIES, averaged, in_thread
 from roadmask.raster import write_cog
 
 LONG_ISLAND = CRS.from_epsg(2263)
@@ -133,6 +138,81 @@ def test_sheets_whole_pixels_apart_share_the_lattice(column, row, apart, fractio
     assert second[1] == first[1]
 
 
+@pytest.mark.parametrize(
+    ("window", "stride", "reach", "halo", "cost"),
+    [
+        # The U-Net: 96 of 107 pixels are felt.
+        (512, 16, 107, 96, 2.56),
+        (1024, 16, 107, 96, 1.515),
+        # Too far for a window of this size, or over all of it.
+        (512, 32, 517, 64, 1.778),
+        (512, 16, None, 64, 1.778),
+        (128, 16, 107, 16, 1.778),
+        (32, 4, 2, 2, 1.306),
+    ],
+)
+def test_the_halo_comes_from_the_networks_reach(window, stride, reach, halo, cost):
+    lattice = Lattice.of(window, None, stride, reach)
+    assert lattice.margin == halo
+    assert lattice.cost == pytest.approx(cost, abs=0.001)
+
+
+@given(st.integers(1, 12), st.integers(-1000, 1000), st.integers(1, 200))
+def test_with_the_chosen_halo_no_pixel_feels_its_windows_edge(reach, origin, size):
+    lattice = Lattice.of(64, None, 4, reach)
+    assert lattice.margin >= int(0.9 * reach)
+    assert lattice.ramp <= max(8, lattice.margin - int(0.9 * reach))
+    assert np.allclose(weights_over(lattice.anchored(origin, size), size), 1, atol=1e-6)
+
+
+# --- seams -------------------------------------------------------------------------------
+
+
+def measured(values: np.ndarray, valid: np.ndarray, spans: list[Span], rows: int) -> SeamMeter:
+    """Measure a square scene, fed some rows at a time."""
+    size = len(values)
+    meter = SeamMeter(spans, spans, size, size)
+    for first in range(0, size, rows):
+        meter.add(first, values[first : first + rows, :, np.newaxis], valid[first : first + rows])
+    return meter
+
+
+@given(st.sampled_from([1, 7, 40, 96]), st.integers(0, 2**32 - 1))
+def test_noise_without_seams_measures_one(rows, seed):
+    spans = Lattice.of(32, 8, 4).anchored(5, 96)
+    values = np.random.default_rng(seed).random((96, 96), dtype=np.float32)
+    meter = measured(values, np.ones((96, 96), dtype=bool), spans, rows)
+    assert meter.as_json()["ratio"] == pytest.approx(1, abs=0.1)
+    assert meter.border.pairs and meter.elsewhere.pairs
+
+
+@pytest.mark.parametrize("rows", [1, 13, 96])
+def test_a_step_at_the_windows_borders_is_measured(rows):
+    # Cores of 16 pixels from pixel 11 on, no ramp, and a slope of 0.001 a pixel.
+    spans = Lattice(32, 16, 8, 0).anchored(5, 96)
+    borders = [span.first for span in spans[1:]]
+    assert borders[0] == 11
+    ramp = 0.001 * np.arange(96) + 0.01 * np.searchsorted(borders, np.arange(96), side="right")
+    values = (ramp + ramp[:, np.newaxis]).astype(np.float32)
+    valid = np.ones((96, 96), dtype=bool)
+    meter = measured(values, valid, spans, rows)
+    assert meter.border.mean == pytest.approx(0.011, rel=1e-3)
+    assert meter.elsewhere.mean == pytest.approx(0.001, rel=1e-2)
+    assert meter.border.pairs == 2 * 96 * len(borders)
+    # Two on either side of each border count as neither.
+    assert meter.elsewhere.pairs == 2 * 96 * (95 - 5 * len(borders))
+
+
+def test_ground_without_picture_counts_nowhere():
+    spans = Lattice(32, 16, 8, 0).anchored(5, 96)
+    values, valid = np.zeros((96, 96), dtype=np.float32), np.ones((96, 96), dtype=bool)
+    values[:, 40:], valid[:, 40:] = 1, False
+    meter = measured(values, valid, spans, 20)
+    assert (meter.border.mean, meter.elsewhere.mean) == (0, 0)
+    assert meter.as_json()["ratio"] is None
+    assert meter.border.pairs == 96 * 2 + 40 * 6
+
+
 # --- padding, bytes, threads -------------------------------------------------------------
 
 
@@ -195,6 +275,7 @@ def test_what_a_thread_raises_reaches_the_taker():
 # --- whole scenes ------------------------------------------------------------------------
 
 ORIGIN = (987_500.0, 212_500.0)
+HALF = Affine.translation(0.5, 0.5)
 WEIGHTS, BIAS = np.array([3.0, -2.0, 1.5]), -0.7
 
 Save = Callable[..., Path]
@@ -376,6 +457,9 @@ def test_rasters_tell_all_about_themselves(tmp_path, pixelwise):
             assert json.loads(tags["ROADMASK_SETTINGS"]) == {
                 "prediction.window": 256,
                 "prediction.overlap": 16,
+                "prediction.augmentation": "none",
+                "prediction.bands": [1, 2, 3],
+                "prediction.resample": False,
                 "prediction.threshold": 100 / 254,
                 "area": None,
             }
@@ -389,6 +473,9 @@ def test_a_network_with_reach_has_no_seams_and_mirrors_the_edge(tmp_path, blurri
     grid, picture = grid_at(-311, 77, 150, 90), picture_of(150, 90)
     scene = write_scene(tmp_path / "scenes" / "a.tif", grid, picture)
     assert predict(blurring, tmp_path / "out", scene) == 0
+    record = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert (record["window"], record["halo"], record["step"]) == (32, 8, 16)
+    assert record["seam"]["ratio"] == pytest.approx(1, abs=0.02)
     # SciPy's mirror is NumPy's reflect: the edge pixel is not repeated.
     expected = uniform_filter(picture[0] / 255, 5, mode="mirror")
     assert_nearest(read(tmp_path / "out" / "probability" / "a.tif")[0], expected)
@@ -414,6 +501,48 @@ def test_a_sheet_cut_in_four_gives_the_prediction_of_the_whole(tmp_path, pooling
         for path, part in parts.items():
             found = read(tmp_path / "cut" / f"{kind}{path.stem}.tif")[0]
             assert found.tolist() == expected[part].tolist()
+
+
+def test_the_parts_of_a_sheet_find_one_another(tmp_path):
+    places = {"nw": (0, 0, 60, 50), "ne": (60, 0, 70, 50), "far": (5000, 0, 60, 50)}
+    scenes = [
+        write_scene(tmp_path / "scenes" / f"{name}.tif", grid_at(*place), picture_of(*place[2:]))
+        for name, place in places.items()
+    ]
+    off = replace(grid_at(0, 50, 60, 50), transform=grid_at(0, 50, 1, 1).transform @ HALF)
+    scenes.append(write_scene(tmp_path / "scenes" / "off.tif", off, picture_of(60, 50)))
+    other = replace(grid_at(130, 0, 60, 50), crs=CRS.from_epsg(32618))
+    scenes.append(write_scene(tmp_path / "scenes" / "other.tif", other, picture_of(60, 50)))
+    nowhere = Grid(20, 20, Affine.identity(), None)
+    scenes.append(write_scene(tmp_path / "scenes" / "nowhere.tif", nowhere, picture_of(20, 20)))
+    output = tmp_path / "neighbours.json"
+    arguments = ["neighbours", *map(str, scenes), "--output", str(output)]
+    assert main([*arguments, "--prediction.window=100"]) == 0
+    content = json.loads(output.read_text())
+    # The window may yet grow to a multiple of the stride.
+    assert content["reach"] == 128
+    beside = {"nw": ["ne"], "ne": ["nw"]}
+    assert content["neighbours"] == {name.stem: beside.get(name.stem, []) for name in scenes}
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-300, 300), st.integers(-300, 300), st.integers(1, 90)),
+        min_size=2,
+        max_size=12,
+        unique_by=lambda place: place,
+    ),
+    st.integers(1, 200),
+)
+def test_the_tree_finds_what_all_pairs_find(places, reach):
+    grids = {
+        f"s{index:02d}": grid_at(x, y, size, size) for index, (x, y, size) in enumerate(places)
+    }
+    names = list(grids)
+    for name, found in sheets_beside(grids, reach).items():
+        others = [other for other in names if other != name]
+        pairs = neighbours_of(grids[name], [grids[other] for other in others], reach)
+        assert found == [others[index] for index, _ in pairs]
 
 
 def test_without_its_neighbours_a_part_differs_at_the_cut_alone(tmp_path, pooling):
@@ -563,6 +692,208 @@ def test_pixels_of_another_size_raise_a_warning(tmp_path, pixelwise, capsys):
     scene = write_scene(tmp_path / "b.tif", grid, picture_of(40, 40))
     assert predict(pixelwise, tmp_path / "out", scene) == 0
     assert "its pixels" not in capsys.readouterr().err
+
+
+# --- averaging ---------------------------------------------------------------------------
+
+
+def test_symmetries_are_what_they_are_called():
+    square = np.arange(9).reshape(1, 3, 3, 1)
+    shown: dict[str, list[bytes]] = {}
+    for kind, symmetries in SYMMETRIES.items():
+        seen = []
+
+        def network(pixels, seen=seen):
+            seen.append(pixels[0, :, :, 0].tobytes())
+            return pixels.astype(np.float32)
+
+        # Each answer is turned back, so the mean of all is the picture.
+        assert (averaged([network], symmetries)(square) == square).all()
+        shown[kind] = seen
+    plain = square[0, :, :, 0]
+    assert shown["none"] == [plain.tobytes()]
+    assert set(shown["flips"]) == {
+        part.tobytes() for part in (plain, plain[::-1], plain[:, ::-1], plain[::-1, ::-1])
+    }
+    assert len(set(shown["turns"])) == 8
+    assert plain.T.tobytes() in shown["turns"]
+
+
+def test_a_prediction_of_a_turned_picture_is_the_turned_prediction(tmp_path, pooling):
+    picture = picture_of(32, 32, bands=3)
+    grid = Grid(32, 32, Affine.identity(), None)
+    scenes = [
+        write_scene(tmp_path / f"{name}.tif", grid, np.ascontiguousarray(turned))
+        for name, turned in (("plain", picture), ("turned", np.rot90(picture, axes=(1, 2))))
+    ]
+    extra = ("--prediction.augmentation", "turns")
+    assert predict(pooling, tmp_path / "out", *scenes, extra=extra) == 0
+    plain, turned = (read(tmp_path / f"out/probability/{path.stem}.tif")[0] for path in scenes)
+    assert np.abs(np.rot90(plain).astype(int) - turned).max() <= 1
+    assert predict(pooling, tmp_path / "bare", *scenes) == 0
+    plain, turned = (read(tmp_path / f"bare/probability/{path.stem}.tif")[0] for path in scenes)
+    assert np.abs(np.rot90(plain).astype(int) - turned).max() > 1
+
+
+def test_several_models_are_averaged(tmp_path, save_model, pixelwise):
+
+    def opposite(tensor):
+        return 1 - pixelwise_layer(tensor)
+
+    other = save_model(opposite, card_for(threshold=150 / 254))
+    picture = picture_of(40, 40)
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture)
+    extra = ("--model", str(pixelwise), str(other))
+    assert predict(pixelwise, tmp_path / "out", scene, extra=extra) == 0
+    assert_nearest(read(tmp_path / "out/probability/a.tif")[0], np.full((40, 40), 0.5))
+    with rasterio.open(tmp_path / "out" / "a.tif") as dataset:
+        tags = dataset.tags()
+        # Cut at the mean of 100 and 150: all is road.
+        assert (dataset.read(1) == 1).all()
+    assert tags["ROADMASK_MODEL_SHA256"] == f"{sha256(pixelwise)},{sha256(other)}"
+    assert json.loads(tags["ROADMASK_SETTINGS"])["prediction.threshold"] == 125 / 254
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bands": (3, 2, 1)}, "sees the bands 3, 2, 1, and"),
+        ({"classes": ("canal",)}, "knows the classes canal, and"),
+        ({"scale": ((0.0, 9.0),) * 3}, "takes its bands from the limits"),
+        ({"pixel_metres": 0.3}, "was trained on pixels of 0.3 m, and"),
+    ],
+)
+def test_models_that_see_or_tell_other_things_are_not_averaged(
+    tmp_path, save_model, pixelwise, capsys, changes, words
+):
+    other = save_model(pixelwise_layer, card_for(**changes))
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture_of(40, 40))
+    extra = ("--model", str(pixelwise), str(other))
+    message = message_of(capsys, predict(pixelwise, tmp_path / "out", scene, extra=extra))
+    assert f"{other}: it {words}" in message
+    assert "so the two can't be averaged" in message
+
+
+# --- imagery unlike that trained on ------------------------------------------------------
+
+RESAMPLE = ("--prediction.resample", "true")
+
+
+def test_the_networks_pixels_lie_on_one_lattice_and_cover_the_sheet():
+    grid = Grid(301, 207, Affine(0.5, 0, 987_513.5, 0, -0.5, 212_500), LONG_ISLAND)
+    metres = grid.ground_sample_distance
+    seen = network_grid(grid, 2 * metres, Path("a.tif"))
+    assert (seen.transform.a, seen.transform.e) == (1, -1)
+    # 150.5 feet from 987,513.5 on: the centres from 987,513.5 to 987,663.5.
+    assert (seen.transform.c, seen.width) == (987_513, 151)
+    assert (seen.transform.f, seen.height) == (212_500, 103)
+    beside = network_grid(grid.window(301, 0, 50, 207), 2 * metres, Path("b.tif"))
+    assert seen.offset_of(beside) == (151, 0)
+
+
+@given(
+    st.floats(0.2, 5),
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.integers(1, 30),
+    st.floats(-3, 3),
+    st.floats(-2, 2),
+)
+def test_a_plane_of_probabilities_comes_back_as_it_is(times, width, height, rows, slope, offset):
+    own = Grid(width, height, Affine(1, 0, 0, 0, -1, 0), LONG_ISLAND)
+    columns, lines = (math.ceil(side / times) + 2 for side in (width, height))
+    seen = Grid(columns, lines, Affine(times, 0, -times, 0, -times, times), LONG_ISLAND)
+
+    def plane(grid: Grid) -> np.ndarray:
+        x = grid.transform.c + grid.transform.a * (np.arange(grid.width) + 0.5)
+        y = grid.transform.f + grid.transform.e * (np.arange(grid.height) + 0.5)
+        return (slope * x + offset * y[:, np.newaxis]).astype(np.float32)[:, :, np.newaxis]
+
+    values = plane(seen)
+    strips = ((first, values[first : first + rows]) for first in range(0, lines, rows))
+    found = list(interpolated(strips, seen, own))
+    firsts = np.cumsum([0, *(len(part) for _, part in found)])
+    assert [first for first, _ in found] == firsts[:-1].tolist()
+    joined = np.concatenate([part for _, part in found])
+    assert joined.shape == (height, width, 1)
+    assert np.allclose(joined, plane(own), atol=1e-3 * (1 + abs(slope) + abs(offset)) * 10)
+
+
+@pytest.mark.parametrize("times", [2, 0.5])
+def test_imagery_with_other_pixels_is_seen_in_those_of_the_network(tmp_path, save_model, times):
+    # A picture without detail below the network's pixels, so that both ways lose little.
+    x, y = np.meshgrid(np.arange(180), np.arange(150))
+    waves = [np.sin(x / 17), np.cos(y / 13), np.sin((x + y) / 23)]
+    picture = np.rint(127 + 100 * np.stack(waves)).astype(np.uint8)
+    picture[:, 40:60, 30:70] = 0
+    grid = grid_at(7, 11, 180, 150)
+    model = save_model(pixelwise_layer, card_for(pixel_metres=grid.ground_sample_distance * times))
+    scene = write_scene(tmp_path / "a.tif", grid, picture, nodata=0)
+    assert predict(model, tmp_path / "out", scene, extra=RESAMPLE) == 0
+    with rasterio.open(tmp_path / "out" / "probability" / "a.tif") as dataset:
+        assert Grid.from_dataset(dataset) == grid
+        found = dataset.read(1)
+    empty = (picture == 0).all(axis=0)
+    assert ((found == 255) == empty).all()
+    # Away from the hole, whose edge is sharper than the network's pixels, and from the sheet's
+    # own edge, on which none of them is centred.
+    edge = np.pad(np.zeros((144, 174), dtype=bool), 3, constant_values=True)
+    far = ~edge & (uniform_filter(empty.astype(float), 9) == 0)
+    assert np.abs(found - 254 * formula(picture))[far].max() < 8
+    record = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert record["pixel_metres"] == pytest.approx(grid.ground_sample_distance * times, rel=0.01)
+
+
+def test_imagery_with_the_networks_pixels_is_not_resampled(tmp_path, pixelwise):
+    scene = write_scene(tmp_path / "a.tif", grid_at(3, 0, 90, 70), picture_of(90, 70))
+    assert predict(pixelwise, tmp_path / "plain", scene) == 0
+    assert predict(pixelwise, tmp_path / "out", scene, extra=RESAMPLE) == 0
+    plain, found = (read(tmp_path / name / "probability/a.tif") for name in ("plain", "out"))
+    assert (plain == found).all()
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [
+        (Grid(40, 40, Affine.identity(), None), "it lies nowhere on the ground"),
+        (Grid(40, 40, Affine(9, 0, 9e5, 0, -9, 2e5), LONG_ISLAND), "more than 8 times apart"),
+    ],
+)
+def test_what_can_not_be_resampled_is_refused(tmp_path, pixelwise, capsys, grid, words):
+    scene = write_scene(tmp_path / "a.tif", grid, picture_of(40, 40))
+    message = message_of(capsys, predict(pixelwise, tmp_path / "out", scene, extra=RESAMPLE))
+    assert f"{scene}: " in message
+    assert words in message
+
+
+def test_bands_in_another_order_stand_for_the_networks(tmp_path, pixelwise):
+    picture = picture_of(40, 40)
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture[[3, 2, 1, 0]])
+    extra = ("--prediction.bands", "4,3,2")
+    assert predict(pixelwise, tmp_path / "out", scene, extra=extra) == 0
+    assert_nearest(read(tmp_path / "out/probability/a.tif")[0], formula(picture))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "words"),
+    [
+        (np.uint16, None, "it holds uint16, and the network {} was trained on bytes"),
+        (np.uint8, ((0.0, 4000.0),) * 3, "it holds uint8, and the network {} was trained on val"),
+    ],
+)
+def test_values_of_another_kind_are_refused(tmp_path, save_model, capsys, dtype, scale, words):
+    model = save_model(pixelwise_layer, card_for(scale=scale))
+    picture = picture_of(40, 40).astype(dtype)
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture)
+    message = message_of(capsys, predict(model, tmp_path / "out", scene))
+    assert f"{scene}: {words.format(model)}" in message
+
+
+def test_another_number_of_bands_than_the_networks_is_refused(tmp_path, pixelwise, capsys):
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture_of(40, 40))
+    extra = ("--prediction.bands", "4,3")
+    message = message_of(capsys, predict(pixelwise, tmp_path / "out", scene, extra=extra))
+    assert "prediction.bands: 2 bands, and the network sees 3" in message
 
 
 # --- what is refused ---------------------------------------------------------------------

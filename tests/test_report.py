@@ -168,6 +168,9 @@ class City:
             nodata=255,
             tags=tags,
         )
+        seam = {"border_jump": 0.021, "border_pairs": 300, "other_jump": 0.02, "other_pairs": 9000}
+        record = results / "predictions" / f"{name}.json"
+        record.write_text(json.dumps({"scene": name, "seam": seam}))
         values = range(1, 2) if self.card.outputs == 1 else range(self.card.outputs)
         probability = np.stack([np.where(predicted == value, 200, 30) for value in values])
         path = results / "predictions" / "probability" / f"{name}.tif"
@@ -297,6 +300,23 @@ class City:
 @pytest.fixture
 def city(tmp_path: Path) -> City:
     return City(tmp_path).write().evaluate()
+
+
+def test_the_measure_of_the_seams_is_over_all_scenes_and_weighs_their_borders(city):
+    record = city.results / "predictions" / "east.json"
+    content = json.loads(record.read_text())
+    content["seam"] |= {"border_jump": 0.03, "border_pairs": 100}
+    record.write_text(json.dumps(content))
+    # (0.03 * 100 + 0.021 * 300) / 400 over 0.02
+    assert '<dt>seams</dt><dd class="value">1.16</dd>' in city.page().text
+
+
+def test_pictures_of_one_window_have_no_seams_to_measure(city):
+    for name in city.scenes:
+        seam = {"border_jump": None, "border_pairs": 0, "other_jump": 0.02, "other_pairs": 9000}
+        record = city.results / "predictions" / f"{name}.json"
+        record.write_text(json.dumps({"scene": name, "seam": seam}))
+    assert "<dt>seams</dt>" not in city.page().text
 
 
 # --- the whole page ----------------------------------------------------------------------
@@ -459,7 +479,7 @@ def test_a_ready_model_has_neither_labels_nor_training(city):
     check_pictures(found)
     text = " ".join(found.words)
     assert "A ready network was applied" in text
-    assert found.headlines() == {"scenes predicted": "2"}
+    assert found.headlines() == {"scenes predicted": "2", "seams": "1.05"}
     for word in ("Training", "Evaluation", "Data set", "Confusion"):
         assert word not in found.words
     captions = [words for words in found.words if words in ("picture", "prediction", "probability")]

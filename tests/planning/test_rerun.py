@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from working_folder import Folder
 
 from planning import documents, reruns
+from planning.plan import batches
 from planning.reruns import STEPS, step_of
 from planning.settings import Augmentation, Settings, leaves
 
@@ -119,6 +121,9 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "prediction.tone": (REGIONS, {"model": "ready.keras", "tone": "none"}),
     "prediction.window": (REGIONS, 256),
     "prediction.overlap": (REGIONS, 32),
+    "prediction.augmentation": (REGIONS, "flips"),
+    "prediction.bands": (REGIONS, {"model": "ready.keras", "bands": [3, 2, 1]}),
+    "prediction.resample": (REGIONS, True),
     "prediction.threshold": (REGIONS, 0.4),
     "evaluation.tolerance": (REGIONS, "1 m"),
 }
@@ -285,6 +290,36 @@ def test_a_source_replaced_by_an_older_one_is_noticed(
 
 def steps_of(jobs: Iterable[str]) -> set[str]:
     return {step for step in map(step_of, jobs) if step}
+
+
+def test_a_sheet_takes_its_neighbours_with_it_and_no_others(folder: Folder) -> None:
+    # In a row, each beside the next, and more than go into one batch.
+    names = [f"sheet_{number:02d}" for number in range(40)]
+    folder.write_config(
+        {"dataset": "own", "prediction": {"model": "ready.keras", "paths": ["imagery/*.jp2"]}}
+    )
+    (folder.path / "ready.keras").touch()
+    (folder.path / "imagery").mkdir()
+    for name in names:
+        (folder.path / "imagery" / f"{name}.jp2").touch()
+    folder.pretend_done()
+    in_order = list(batches(names))
+    assert len(in_order) > 2
+    changed_sheet = in_order[1][0]
+    # What Snakemake takes for unchanged, as `--touch` leaves it, is not made again.
+    (folder.path / f"results/scenes/{changed_sheet}.tif").write_text("other", encoding="utf-8")
+
+    with replaced(folder.path / "imagery" / f"{changed_sheet}.jp2"):
+        done = folder.snakemake("--touch", "--no-hooks", "--cores", "1")
+
+    assert done.returncode == 0, done.stdout
+    made = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", done.stdout)
+    # The sheet before the changed one is the last of the first batch.
+    assert sorted(name for name in made if name.startswith("predict")) == [
+        "predict_batch_0001",
+        "predict_batch_0002",
+    ]
+    assert made.count("convert_scene") == 1
 
 
 def test_a_new_sidecar_and_a_new_sheet_are_noticed(make_done: Callable[[str], Folder]) -> None:

@@ -168,6 +168,8 @@ def test_networks_are_as_the_package_has_them() -> None:
         ("selection: {min_road_share: 1.5}", "selection.min_road_share: must be at most 1"),
         ("selection: {max_road_share: 0.001}", "selection.min_road_share: 0.01 is above"),
         ("prediction: {overlap: 256}", "prediction.overlap: 256 on each side leaves nothing"),
+        ("prediction: {bands: [4, 3, 2]}", "prediction.bands: has no effect: imagery that is"),
+        ("prediction: {model: [a.keras, b.h5]}", "prediction.model: 'b.h5' is no .keras file"),
         ("prediction: {model: weights.h5}", "prediction.model: 'weights.h5' is no .keras file"),
         ("training: {crop: 100}", "training.crop: 100 is no multiple of 16"),
         ("training: {loss: dise}", "Did you mean dice?"),

@@ -246,6 +246,7 @@ def test_a_ready_model_touches_no_label_and_no_training(own_folder: Folder) -> N
         "convert_scene": 2,
         "measure_tone": 2,
         "join_flight": 1,
+        "find_neighbours_predicted": 1,
         "predict_batch_0001": 1,
         "mosaic_predictions": 1,
         "write_report": 1,

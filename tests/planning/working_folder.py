@@ -71,10 +71,11 @@ class Folder:
         listed = self.snakemake("--summary", *targets)
         assert listed.returncode == 0, listed.stdout
         lines = listed.stdout.partition("output_file\t")[2].splitlines()[1:]
-        for name in (line.split("\t")[0] for line in lines if "\t" in line):
-            file = self.path / name
+        files = [self.path / line.split("\t")[0] for line in lines if "\t" in line]
+        for file in files:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
+        for file in files:
             if file.suffix == ".json":
                 pretend_manifest(file)
         done = self.snakemake("--touch", "--forceall", "--no-hooks", "--cores", "1", *targets)
@@ -93,6 +94,15 @@ def pretend_manifest(path: Path) -> None:
     elif path.name == "dataset.json":
         content = {"splits": {"train": {"shards": [{"name": "train.tfrecord"}]}}}
         names = [path.with_name("train.tfrecord")]
+    elif path.parent.name == "neighbours":
+        scenes = sorted(scene.stem for scene in (path.parents[1] / "scenes").glob("*.tif"))
+        # Sheets in one row, each beside the next.
+        content = {
+            "neighbours": {
+                name: [*scenes[max(place - 1, 0) : place], *scenes[place + 1 : place + 2]]
+                for place, name in enumerate(scenes)
+            }
+        }
     elif path.parent.name == "mosaics":
         layer = path.parent.parent / f"{path.stem}.vrt"
         content = {"mosaics": [{"vrt": layer.name}]}

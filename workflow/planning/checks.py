@@ -194,7 +194,7 @@ def _grid_contradictions(settings: Settings) -> Iterator[Problem]:
     tiles, prediction, imagery = settings.tiles, settings.prediction, settings.imagery
     if tiles.overlap >= tiles.size:
         yield Problem("tiles.overlap", f"{tiles.overlap} is not below tiles.size, {tiles.size}")
-    if 2 * prediction.overlap >= prediction.window:
+    if prediction.overlap is not None and 2 * prediction.overlap >= prediction.window:
         yield Problem(
             "prediction.overlap",
             f"{prediction.overlap} on each side leaves nothing of prediction.window, "
@@ -242,8 +242,15 @@ def _source_contradictions(settings: Settings) -> Iterator[Problem]:
             yield Problem("imagery.paths", f"is empty, but dataset is {settings.dataset!r}")
         elif not prediction.paths:
             yield Problem("prediction.paths", "is empty, and so is imagery.paths")
-    if prediction.model is not None and not prediction.model.endswith(".keras"):
-        yield Problem("prediction.model", f"{prediction.model!r} is no .keras file")
+    if prediction.bands is not None and prediction.model is None and not prediction.paths:
+        yield Problem(
+            "prediction.bands",
+            "has no effect: imagery that is trained on is seen by its imagery.bands. It is for "
+            "that of prediction.paths, or for prediction.model",
+        )
+    for model in prediction.models:
+        if not model.endswith(".keras"):
+            yield Problem("prediction.model", f"{model!r} is no .keras file")
     raster = labels.raster
     if raster.path is not None and "{scene}" not in raster.path and raster.resample is None:
         yield Problem(

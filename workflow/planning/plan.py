@@ -218,19 +218,18 @@ class Plan:
         return self.layer("labels.reference", flag="reference")
 
     def files(self, key: str) -> list[str]:
-        """Return the file that a leaf names as a rule's input; none where it names no file here."""
-        source = self._single(key)
-        return list(source.files) if source is not None else []
+        """Return the files that a leaf names as a rule's input; none where it names none here."""
+        return [file for source in self._named(key) for file in source.files]
 
     def state(self, key: str) -> str:
-        """Return the fingerprint of the file that a leaf names; empty where it names none."""
-        source = self._single(key)
-        return source.fingerprint if source is not None else ""
+        """Return the fingerprint of the files that a leaf names; empty where it names none."""
+        return " ".join(source.fingerprint for source in self._named(key))
 
-    def _single(self, key: str) -> Source | None:
+    def _named(self, key: str) -> list[Source]:
         is_name = key == "model.weights" and self.settings.network().file is None
-        path = None if is_name else self._leaves[key]
-        return None if path is None else self._catalogue.table(key, str(path))
+        value = None if is_name else self._leaves[key]
+        paths = value if isinstance(value, list) else [] if value is None else [value]
+        return [self._catalogue.table(key, str(path)) for path in paths]
 
     @property
     def draws_lines(self) -> bool:
@@ -338,6 +337,57 @@ class Plan:
         )
         chunks = [chunk for group in groups for chunk in batches(group)]
         return {f"batch_{number:04d}": chunk for number, chunk in enumerate(chunks, start=1)}
+
+    @cached_property
+    def sheet_groups(self) -> dict[str, list[str]]:
+        """The sheets among which neighbours are looked for, by the group's name.
+
+        Sheets that are scored see one another alone, so that their figures stay as they are
+        while imagery to predict on comes and goes; that imagery sees all sheets.
+        """
+        if self.predicts_only:
+            groups = {"predicted": self.prediction}
+            if set(self.training) - set(self.prediction):
+                groups["scored"] = self.training
+            return groups
+        groups = {"scored": self.training}
+        others = [name for name in self.prediction if name not in self.scenes.training]
+        if others:
+            # Sheets whose bands stand for others can't continue one another's picture.
+            is_apart = self.settings.prediction.bands is not None
+            groups["predicted"] = others if is_apart else list(self.scenes.all)
+        return groups
+
+    def bands_of(self, batch: list[str]) -> list[str]:
+        """Return the option that names a batch's bands; those trained on are in the model."""
+        return self.options("prediction.bands") if self.group_of(batch) == "predicted" else []
+
+    def group_of(self, batch: list[str]) -> str:
+        """Return the group in which the sheets of a batch look for their neighbours."""
+        groups = self.sheet_groups.items()
+        return next((name for name, sheets in groups if set(batch) <= set(sheets)), "")
+
+
+def sheets_beside(index: str | Path, batch: Iterable[str]) -> list[str]:
+    """Return the sheets that a batch's windows see beyond the borders of its own.
+
+    Parameters
+    ----------
+    index
+        The file that command `neighbours` wrote.
+    batch
+        Names of sheets.
+
+    Raises
+    ------
+    PlanningError
+        If the file can't be read.
+    """
+    try:
+        found = json.loads(Path(index).read_text(encoding="utf-8"))["neighbours"]
+        return sorted({other for name in batch for other in found[name]})
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise PlanningError(f"{index} can't be read ({error!r}). Remove it and run again") from None
 
 
 def batches(names: Iterable[str], size: int = BATCH) -> Iterator[list[str]]:

@@ -26,7 +26,7 @@ STEPS = (
     "report",
 )
 
-# The step that each rule belongs to; those that predict have numbers.
+# The step that each rule belongs to; those that predict have names and numbers.
 RULES = {
     "build_demo": "demo",
     "convert_scene": "scenes",
@@ -47,6 +47,7 @@ RULES = {
     "write_dataset": "dataset",
     "train_model": "model",
     "export_model": "exports",
+    "find_neighbours_*": "predictions",
     "predict_*": "predictions",
     "mosaic_predictions": "predictions",
     "evaluate": "evaluation",
@@ -154,7 +155,21 @@ TABLE = (
         ("predictions", "report"),
         "of imagery from other folders than what was trained on",
     ),
-    Row(("prediction.window", "prediction.overlap", "prediction.threshold"), _since("predictions")),
+    Row(
+        ("prediction.bands",),
+        ("predictions", "report"),
+        "of imagery that is not trained on",
+    ),
+    Row(
+        (
+            "prediction.window",
+            "prediction.overlap",
+            "prediction.augmentation",
+            "prediction.resample",
+            "prediction.threshold",
+        ),
+        _since("predictions"),
+    ),
 )
 
 

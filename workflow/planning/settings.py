@@ -668,8 +668,10 @@ class Prediction(Section):
     paths: Paths | None = Field(
         default=None, description="imagery to predict on; null: the imagery above"
     )
-    model: Text | None = Field(
-        default=None, description="a .keras file; then no labels, dataset or training are needed"
+    model: Text | Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None,
+        description="a .keras file, or a list of such whose probabilities are averaged; then no "
+        "labels, dataset or training are needed",
     )
     tone: Literal["match", "none"] = Field(
         default="match",
@@ -677,12 +679,41 @@ class Prediction(Section):
         "its brightness and contrast, all pictures of a folder together; none: taken as it is",
     )
     window: Annotated[int, Field(ge=32, le=8192)] = Field(default=512, description="edge in pixels")
-    overlap: Annotated[int, Field(ge=0)] = Field(
-        default=64, description="pixels of halo on each side"
+    overlap: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="pixels of halo on each side; null: as far as the network looks, see README",
+    )
+    augmentation: Literal["none", "flips", "turns"] = Field(
+        default="none",
+        description="the mean over the picture mirrored (flips, 4 times the work), and turned by "
+        "quarters too (turns, 8 times)",
+    )
+    bands: (
+        Annotated[
+            list[Annotated[int, Field(ge=1, le=65535)]],
+            Field(min_length=1),
+            AfterValidator(_check_bands),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="the bands of imagery that is not trained on which stand for the model's; "
+        "null: those of the same numbers",
+    )
+    resample: bool = Field(
+        default=False,
+        description="show imagery with pixels of another size to the network in those it knows",
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None, description="null: the one chosen on validation"
     )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The ready models that are applied; none where one is trained."""
+        if self.model is None:
+            return ()
+        return (self.model,) if isinstance(self.model, str) else tuple(self.model)
 
 
 class Evaluation(Section):

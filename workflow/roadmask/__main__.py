@@ -33,6 +33,7 @@ COMMANDS = {
     "dataset": "roadmask.dataset",
     "model": "roadmask.model",
     "exports": "roadmask.model.exports",
+    "neighbours": "roadmask.predictions.neighbours",
     "predictions": "roadmask.predictions",
     "evaluation": "roadmask.evaluation",
     "report": "roadmask.report",

@@ -7,7 +7,6 @@ the same numbers in both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,15 @@ BANDS_KEY = "imagery.bands"
 SAMPLE_SIDE = 512
 
 
-def parse_bands(text: str) -> tuple[int, ...]:
+def parse_bands(text: str, key: str = BANDS_KEY) -> tuple[int, ...]:
     """Read ``1,2,3``.
+
+    Parameters
+    ----------
+    text
+        The numbers.
+    key
+        What holds them.
 
     Raises
     ------
@@ -39,11 +45,11 @@ def parse_bands(text: str) -> tuple[int, ...]:
         bands = tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise SettingError(
-            BANDS_KEY, f"{text!r} is no list of band numbers", "Write one as [1, 2, 3]"
+            key, f"{text!r} is no list of band numbers", "Write one as [1, 2, 3]"
         ) from error
     if min(bands) < 1 or len(set(bands)) < len(bands):
         raise SettingError(
-            BANDS_KEY, f"{text!r}: bands count from 1, each once", "Write them as [1, 2, 3]"
+            key, f"{text!r}: bands count from 1, each once", "Write them as [1, 2, 3]"
         )
     return bands
 
@@ -83,7 +89,7 @@ def parse_scale(text: str | None, bands: int) -> Scale | None:
     return tuple((pair[0], pair[1]) for pair in limits)
 
 
-def check_network_bands(dataset: DatasetReader, bands: Sequence[int], model: Path) -> None:
+def check_network_bands(dataset: DatasetReader, bands: Sequence[int], model: str) -> None:
     """Refuse a scene without the bands that a ready network sees.
 
     Raises
@@ -96,8 +102,8 @@ def check_network_bands(dataset: DatasetReader, bands: Sequence[int], model: Pat
             dataset.name,
             f"it has {dataset.count} bands, and the network {model} sees its bands "
             f"{', '.join(map(str, bands))}",
-            "Predict on imagery that has these bands, or train a network with the "
-            "imagery.bands that this imagery has",
+            "Predict on imagery that has these bands, name those that stand for them in "
+            "prediction.bands, or train a network with the imagery.bands that this imagery has",
         )
 
 

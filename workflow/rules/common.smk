@@ -3,6 +3,7 @@
 from planning.completeness import Gaps
 from planning.errors import PlanningError
 from planning.machine import memory_mb, processors
+from planning.plan import sheets_beside
 from planning.shell import job_prefix
 from snakemake.settings.types import DeploymentMethod
 
@@ -65,6 +66,17 @@ def whole(manifest):
         return []
 
     return nothing
+
+
+def beside(batch):
+    """Return the scenes that a batch's windows see beyond the borders of its own."""
+
+    def neighbours(wildcards):
+        group = getattr(checkpoints, f"find_neighbours_{PLAN.group_of(batch)}")
+        names = sheets_beside(group.get().output[0], batch)
+        return expand("<results>/scenes/{scene}.tif", scene=names)
+
+    return neighbours
 
 
 def as_options(flags, files):

@@ -1,3 +1,35 @@
+# Where sheets lie is known only once they are scenes, so who has which neighbours is found out
+# in the run: a sheet waits for its own neighbours, and is made again when one of them changes.
+for group, sheets in PLAN.sheet_groups.items():
+
+    checkpoint:
+        name:
+            f"find_neighbours_{group}"
+        input:
+            expand("<results>/scenes/{scene}.tif", scene=sheets),
+        output:
+            f"<results>/neighbours/{group}.json",
+        log:
+            f"<logs>/neighbours/{group}.log",
+        benchmark:
+            f"<benchmarks>/neighbours/{group}.tsv"
+        conda:
+            "../../envs/geo.yaml"
+        threads: 1
+        resources:
+            mem_mb=megabytes(1000),
+        params:
+            results=literal(PLAN.settings.results),
+            scenes=of_scenes(sheets),
+            windows=options("prediction.window", "prediction.resample"),
+            code=PLAN.code("predictions.neighbours"),
+        message:
+            f"Finding the neighbours of {len(sheets)} sheets"
+        shell:
+            "python -m roadmask neighbours {params.scenes:q} {params.results:q}/scenes/{{scene}}.tif"
+            " {params.windows:q} --output {output:q} --log {log:q}"
+
+
 # A rule for each batch, since outputs with wildcards can't be a list of files.
 for name, batch in PLAN.batches.items():
 
@@ -6,6 +38,7 @@ for name, batch in PLAN.batches.items():
             f"predict_{name}"
         input:
             scenes=expand("<results>/scenes/{scene}.tif", scene=batch),
+            neighbours=beside(batch),
             model=PLAN.files("prediction.model") or "<results>/model/model.keras",
             flights=PLAN.flight_files(batch),
             area=PLAN.layer("area").files,
@@ -13,6 +46,7 @@ for name, batch in PLAN.batches.items():
             classes=expand("<results>/predictions/{scene}.tif", scene=batch),
             styles=expand("<results>/predictions/{scene}.qml", scene=batch),
             names=expand("<results>/predictions/{scene}.tif.aux.xml", scene=batch),
+            records=expand("<results>/predictions/{scene}.json", scene=batch),
             probability=expand(
                 "<results>/predictions/probability/{scene}.tif", scene=batch
             ),
@@ -29,6 +63,9 @@ for name, batch in PLAN.batches.items():
             folder=f"--output-folder={PLAN.settings.results}/predictions",
             window=options("prediction.window"),
             overlap=options("prediction.overlap"),
+            averaging=options("prediction.augmentation"),
+            resample=options("prediction.resample"),
+            bands=literal(PLAN.bands_of(batch)),
             threshold=options("prediction.threshold"),
             flights=literal(PLAN.flight_arguments(batch)),
             model_state=PLAN.state("prediction.model"),
@@ -38,8 +75,10 @@ for name, batch in PLAN.batches.items():
         message:
             f"Predicting {len(batch)} scenes"
         shell:
-            "python -m roadmask predictions {input.scenes:q} --model {input.model:q}"
-            " {params.folder:q} {params.window:q} {params.overlap:q} {params.threshold:q}"
+            "python -m roadmask predictions {input.scenes:q} --neighbours {input.neighbours:q}"
+            " --model {input.model:q}"
+            " {params.folder:q} {params.window:q} {params.overlap:q}"
+            " {params.averaging:q} {params.resample:q} {params.bands:q} {params.threshold:q}"
             " {params.flights:q}"
             " {params.area:q} --threads {threads} --log {log:q}"
 
@@ -76,6 +115,11 @@ rule predictions:
         [
             getattr(rules, f"predict_{name}").output
             for name, batch in PLAN.batches.items()
+            if set(batch) <= set(PLAN.prediction)
+        ],
+        [
+            f"<results>/neighbours/{PLAN.group_of(batch)}.json"
+            for batch in PLAN.batches.values()
             if set(batch) <= set(PLAN.prediction)
         ],
         [] if PLAN.settings.in_pixels else rules.mosaic_predictions.output,

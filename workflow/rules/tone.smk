@@ -19,6 +19,7 @@ rule measure_tone:
         pixels=([] if PLAN.predicts_only else options("imagery.bands", "imagery.scale")),
         model=literal([f"--model={path}" for path in PLAN.files("prediction.model")]),
         model_state=PLAN.state("prediction.model"),
+        bands=lambda wildcards: PLAN.bands_of([wildcards.scene]),
         area=literal(PLAN.layer("area").arguments),
         area_state=PLAN.layer("area").fingerprint,
         code=PLAN.code("tone.command"),
@@ -26,7 +27,7 @@ rule measure_tone:
         "Measuring how bright {wildcards.scene} is"
     shell:
         "python -m roadmask tone {input.scene:q} --output {output:q} {params.pixels:q}"
-        " {params.model:q} {params.area:q} --log {log:q}"
+        " {params.model:q} {params.bands:q} {params.area:q} --log {log:q}"
 
 
 rule join_flight:

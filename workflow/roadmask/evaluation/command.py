@@ -26,9 +26,10 @@ from roadmask.evaluation.metrics import RELAXED, Counts, MaskCounts, method, sco
 from roadmask.evaluation.nearness import Tolerance
 from roadmask.evaluation.probabilities import curve
 from roadmask.evaluation.tile_table import rounded, start_table, tile_rows
-from roadmask.files import replacing, sha256, write_json
+from roadmask.files import replacing, write_json
 from roadmask.grid import Grid
 from roadmask.model.card import outputs_of
+from roadmask.model.joint import joint_sha256
 from roadmask.polygon_windows import PolygonWindows
 from roadmask.raster import environment
 from roadmask.vectors_io import VectorSource, add_source_arguments, read_layer, source_from
@@ -100,7 +101,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--masks", type=Path, nargs="+", required=True, help="label rasters")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json")
     parser.add_argument("--split", type=Path, required=True, help="split.gpkg")
-    parser.add_argument("--model", type=Path, help="the .keras file that predicted")
+    parser.add_argument(
+        "--model",
+        dest="models",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="the .keras files that predicted",
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -129,7 +137,7 @@ def run(arguments: argparse.Namespace) -> None:
             writer = start_table(file, setup.names)
             for scene in scenes:
                 _evaluate_scene(scene, setup, results, writer)
-    made = _made_by(results, arguments.model)
+    made = _made_by(results, arguments.models)
     if not results.labels.total().confusion.any():
         log.warning(
             "no pixel of the test ground has both a known label and a prediction: "
@@ -290,7 +298,7 @@ def _scene_figures(
     return found
 
 
-def _made_by(results: Results, model: Path | None) -> dict[str, Any]:
+def _made_by(results: Results, models: Sequence[Path]) -> dict[str, Any]:
     """Return what the predictions' tags say of how they were made.
 
     Raises
@@ -319,8 +327,9 @@ def _made_by(results: Results, model: Path | None) -> dict[str, Any]:
                 f"it was predicted with another model or threshold than {first}",
                 "Remove it and run again",
             )
-    if model is not None and first is not None and sha256(model) != made["model_sha256"]:
-        raise InputError(first, f"it was not predicted by {model}", "Remove it and run again")
+    if models and first is not None and joint_sha256(models) != made["model_sha256"]:
+        names = " and ".join(map(str, models))
+        raise InputError(first, f"it was not predicted by {names}", "Remove it and run again")
     return made
 
 

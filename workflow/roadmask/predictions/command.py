@@ -20,16 +20,28 @@ from rasterio.windows import Window as RasterWindow
 
 from roadmask import __version__
 from roadmask.errors import InputError, RoadmaskError, SettingError
-from roadmask.files import sha256
+from roadmask.files import write_json
 from roadmask.grid import Grid
-from roadmask.imagery import Scale, check_imagery, check_network_bands, read_network_input
-from roadmask.model.card import Card, read_card
+from roadmask.imagery import (
+    Scale,
+    check_imagery,
+    check_network_bands,
+    parse_bands,
+    read_network_input,
+)
+from roadmask.model.card import Card
+from roadmask.model.joint import joint_name, joint_sha256, read_joint_card
 from roadmask.polygon_windows import PolygonWindows
 from roadmask.predictions.blending import NODATA, classes_of, probability_bytes
-from roadmask.predictions.lattice import Lattice, Span
+from roadmask.predictions.lattice import Lattice, Span, felt_reach
 from roadmask.predictions.picture import Picture, Sheet, neighbours_of
+from roadmask.predictions.resampling import interpolated, network_grid, open_on
+from roadmask.predictions.seams import SeamMeter
 from roadmask.predictions.streaming import (
+    SYMMETRIES,
+    Inside,
     Window,
+    averaged,
     blend_windows,
     in_thread,
     predict_windows,
@@ -49,11 +61,35 @@ from roadmask.vectors_io import VectorSource, add_source_arguments, read_layer, 
 
 log = logging.getLogger("roadmask.predictions")
 
-# Windows that the network gets at once: more is hardly faster on CPUs, and needs memory.
+# The most windows that the network gets at once, and the most pixels of them: more is hardly
+# faster on CPUs, and needs memory.
 BATCH = 4
+BATCH_PIXELS = BATCH * 512**2
 # A picture whose pixels differ by more than this from those trained on gets a warning.
 PIXEL_SIZE_SLACK = 0.05
 SECONDS_BETWEEN_MESSAGES = 30.0
+PREDICTION_BANDS = "prediction.bands"
+BYTES = 255
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A scene beside another.
+
+    Attributes
+    ----------
+    path
+        Its COG.
+    grid, seen
+        Its pixels, and those in which the network sees it.
+    place
+        Column and row of its upper left pixel among those that the network sees.
+    """
+
+    path: Path
+    grid: Grid
+    seen: Grid
+    place: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -66,18 +102,21 @@ class Scene:
         Its COG.
     grid
         Its pixels.
+    seen
+        The pixels in which the network sees it, which are its own where nothing is resampled.
     source
         What its COG was made from, as its tags say.
     neighbours
-        Other scenes within reach, with the column and row of their upper left pixel.
+        Other scenes within reach, as the network sees them.
     columns, rows
-        The windows along both axes.
+        The windows along both axes, in the network's pixels.
     """
 
     path: Path
     grid: Grid
+    seen: Grid
     source: str
-    neighbours: tuple[tuple[Path, tuple[int, int]], ...]
+    neighbours: tuple[Neighbour, ...]
     columns: list[Span]
     rows: list[Span]
 
@@ -99,8 +138,8 @@ class Settings:
         The classes that count from 1, in order, and their red, green and blue.
     bands, scale
         What the network sees, as in the model's card.
-    window
-        Pixels that the network sees, along one axis.
+    lattice
+        Where windows lie.
     threshold
         From which probability a pixel is the class; None where the most probable wins.
     area
@@ -117,7 +156,7 @@ class Settings:
     colours: tuple[Rgb, ...]
     bands: tuple[int, ...]
     scale: Scale | None
-    window: int
+    lattice: Lattice
     threshold: float | None
     area: VectorSource | None
     tones: dict[str, Match]
@@ -127,7 +166,14 @@ class Settings:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``python -m roadmask predictions``."""
     parser.add_argument("scenes", type=Path, nargs="+", help="scenes' COGs")
-    parser.add_argument("--model", type=Path, required=True, help="the .keras file")
+    parser.add_argument(
+        "--model",
+        dest="models",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="the .keras file; of several, the mean of their probabilities counts",
+    )
     parser.add_argument("--output-folder", type=Path, required=True)
     parser.add_argument(
         "--prediction.window", dest="window", type=int, required=True, help="pixels"
@@ -136,14 +182,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prediction.overlap",
         dest="overlap",
         type=int,
-        required=True,
-        help="pixels of halo on each side",
+        help="pixels of halo on each side; by default as far as the network looks",
     )
     parser.add_argument(
         "--prediction.threshold",
         dest="threshold",
         type=float,
         help="by default the one chosen on validation, from the model's card",
+    )
+    parser.add_argument(
+        "--prediction.augmentation",
+        dest="augmentation",
+        choices=tuple(SYMMETRIES),
+        default="none",
+        help="the mean over the picture mirrored (flips), and turned too (turns), counts",
+    )
+    parser.add_argument(
+        "--prediction.bands",
+        dest="bands",
+        help="the bands that stand for those of the model's card, in its order",
+    )
+    parser.add_argument(
+        "--prediction.resample",
+        dest="resample",
+        type="true".__eq__,
+        default=False,
+        help="true: show imagery with other pixels to the network in those that it knows",
     )
     parser.add_argument(
         "--neighbours",
@@ -165,24 +229,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Predict all scenes with one start of TensorFlow."""
-    card = read_card(arguments.model)
-    lattice = Lattice.of(arguments.window, arguments.overlap, card.input_stride)
-    settings = _settings(arguments, card, lattice.window)
+    card = read_joint_card(arguments.models)
+    lattice = Lattice.of(arguments.window, arguments.overlap, card.input_stride, card.reach)
+    settings = _settings(arguments, card, lattice)
+    symmetries = SYMMETRIES[arguments.augmentation]
+    _tell_cost(lattice, card, len(symmetries) * len(arguments.models))
     with environment():
-        scenes = _scenes(arguments.scenes, arguments.neighbours, arguments.model, card, lattice)
+        told = " and ".join(map(str, arguments.models))
+        scenes = _scenes(arguments, told, card, settings)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow takes seconds to import: all that can be refused was refused before.
     from roadmask.predictions.network import load_network, set_threads  # noqa: PLC0415
 
     set_threads(arguments.threads)
     started = time.monotonic()
-    network = load_network(
-        arguments.model, settings.window, len(settings.bands), len(settings.names), BATCH
-    )
-    log.info("%s loaded in %.1f s", arguments.model.name, time.monotonic() - started)
+    batch = max(1, min(BATCH, BATCH_PIXELS // lattice.window**2))
+    networks = [
+        load_network(path, lattice.window, len(settings.bands), len(settings.names), batch)
+        for path in arguments.models
+    ]
+    network = averaged(networks, symmetries)
+    log.info("%s loaded in %.1f s", joint_name(arguments.models), time.monotonic() - started)
     with (
-        in_thread(_read(scenes, settings), 2 * BATCH) as windows,
-        in_thread(predict_windows(windows, network, BATCH), BATCH) as answers,
+        in_thread(_read(scenes, settings), 2 * batch) as windows,
+        in_thread(predict_windows(windows, network, batch), batch) as answers,
     ):
         for index, answered in groupby(answers, key=lambda pair: pair[0]):
             _write(
@@ -190,7 +260,24 @@ def run(arguments: argparse.Namespace) -> None:
             )
 
 
-def _settings(arguments: argparse.Namespace, card: Card, window: int) -> Settings:
+def _tell_cost(lattice: Lattice, card: Card, answers: int) -> None:
+    """Say what the halo costs and what it leaves, and what averaging costs."""
+    felt = felt_reach(card.reach)
+    is_spared = felt is not None and felt <= lattice.margin
+    looks = "over the whole window" if card.reach is None else f"{card.reach} pixels far"
+    log.info(
+        "windows of %d pixels with a halo of %d; the network looks %s%s; "
+        "it sees %.2f times the pixels of a large sheet%s",
+        lattice.window,
+        lattice.margin,
+        looks,
+        ", so no window's edge is felt" if is_spared else ", so a window's edge may be felt",
+        lattice.cost,
+        "" if answers == 1 else f", {answers} times each",
+    )
+
+
+def _settings(arguments: argparse.Namespace, card: Card, lattice: Lattice) -> Settings:
     """Put together what the command line and the model's card say."""
     classes = tuple(card.classes)
     names = classes if card.outputs == 1 else ("other", *classes)
@@ -206,10 +293,23 @@ def _settings(arguments: argparse.Namespace, card: Card, window: int) -> Setting
             f"{threshold:g} is no probability above 0",
             "Write a number above 0 and up to 1, or null for the model's own",
         )
+    bands = tuple(card.bands)
+    if arguments.bands is not None:
+        bands = parse_bands(arguments.bands, PREDICTION_BANDS)
+        if len(bands) != len(card.bands):
+            raise SettingError(
+                PREDICTION_BANDS,
+                f"{len(bands)} bands, and the network sees {len(card.bands)}",
+                "Name the band that stands for each of the network's bands, in its order: "
+                f"{', '.join(map(str, card.bands))} of the imagery that it was trained on",
+            )
     area = source_from(arguments, "area")
     written = {
         "prediction.window": arguments.window,
-        "prediction.overlap": arguments.overlap,
+        "prediction.overlap": lattice.margin if arguments.overlap is None else arguments.overlap,
+        "prediction.augmentation": arguments.augmentation,
+        "prediction.bands": list(bands),
+        "prediction.resample": arguments.resample,
         "prediction.threshold": threshold,
         "area": None if area is None else [area.name, area.layer, area.where],
     }
@@ -217,26 +317,29 @@ def _settings(arguments: argparse.Namespace, card: Card, window: int) -> Setting
         names=names,
         classes=classes,
         colours=card.colours,
-        bands=tuple(card.bands),
+        bands=bands,
         scale=card.scale,
-        window=window,
+        lattice=lattice,
         threshold=threshold,
         area=area,
-        tones=matches_of([Flight.read(path) for path in arguments.flights], card, arguments.model),
+        tones=matches_of(
+            [Flight.read(path) for path in arguments.flights], card, joint_name(arguments.models)
+        ),
         tags={
             "ROADMASK_VERSION": __version__,
             "ROADMASK_CLASSES": json.dumps(["other", *classes], ensure_ascii=False),
-            "ROADMASK_MODEL": arguments.model.name,
-            "ROADMASK_MODEL_SHA256": sha256(arguments.model),
+            "ROADMASK_MODEL": joint_name(arguments.models),
+            "ROADMASK_MODEL_SHA256": joint_sha256(arguments.models),
             "ROADMASK_SETTINGS": json.dumps(written),
         },
     )
 
 
 def _scenes(
-    paths: Sequence[Path], others: Sequence[Path], model: Path, card: Card, lattice: Lattice
+    arguments: argparse.Namespace, model: str, card: Card, settings: Settings
 ) -> list[Scene]:
     """Check all scenes before anything slow begins, and lay out their windows."""
+    paths: Sequence[Path] = arguments.scenes
     duplicates = {path.stem for path in paths if [x.stem for x in paths].count(path.stem) > 1}
     if duplicates:
         raise InputError(
@@ -244,34 +347,53 @@ def _scenes(
             "two scenes have this name, so one prediction would replace the other",
             "Rename one of the two",
         )
-    candidates = sorted(set(others), key=lambda path: path.name)
-    grids = []
+    candidates = sorted(set(arguments.neighbours), key=lambda path: path.name)
+    grids, seen_grids = [], []
     for path in candidates:
         with _open(path) as dataset:
             grids.append(Grid.from_dataset(dataset))
-    # The window beyond the last pixel with a weight looks no farther than this.
-    reach = lattice.window
+        seen_grids.append(_seen(path, grids[-1], card, resample=arguments.resample))
     scenes = []
     for path in paths:
         with _open(path) as dataset:
-            check_network_bands(dataset, card.bands, model)
-            check_imagery(dataset, card.bands, card.scale)
+            _check_bands(dataset, path, model, settings)
             grid = Grid.from_dataset(dataset)
             source = dataset.tags().get("ROADMASK_SOURCE", path.name)
-        _compare_pixels(path, grid, model, card)
-        beside = neighbours_of(grid, grids, reach)
-        columns, rows = lattice.spans(grid)
+        seen = _seen(path, grid, card, resample=arguments.resample)
+        _compare_pixels(path, seen, model, card)
+        # The window beyond the last pixel with a weight looks no farther than this.
+        beside = neighbours_of(seen, seen_grids, settings.lattice.window)
+        columns, rows = settings.lattice.spans(seen)
         scenes.append(
             Scene(
                 path=path,
                 grid=grid,
+                seen=seen,
                 source=source,
-                neighbours=tuple((candidates[index], place) for index, place in beside),
+                neighbours=tuple(
+                    Neighbour(candidates[index], grids[index], seen_grids[index], place)
+                    for index, place in beside
+                ),
                 columns=columns,
                 rows=rows,
             )
         )
     return scenes
+
+
+def _seen(path: Path, grid: Grid, card: Card, *, resample: bool) -> Grid:
+    """Return the pixels in which the network sees a scene."""
+    if not resample:
+        return grid
+    if grid.crs is None or not card.pixel_metres:
+        what = "it lies nowhere on the ground" if grid.crs is None else "the network's is not known"
+        raise InputError(
+            path,
+            f"prediction.resample needs the size of a pixel, and {what}",
+            "Write prediction.resample: false",
+        )
+    is_near = abs(grid.ground_sample_distance / card.pixel_metres - 1) <= PIXEL_SIZE_SLACK
+    return grid if is_near else network_grid(grid, card.pixel_metres, path)
 
 
 def _open(path: Path) -> DatasetReader:
@@ -281,7 +403,32 @@ def _open(path: Path) -> DatasetReader:
         raise InputError(path, f"it can't be read ({error})", "Remove it and run again") from error
 
 
-def _compare_pixels(path: Path, grid: Grid, model: Path, card: Card) -> None:
+def _check_bands(dataset: DatasetReader, path: Path, model: str, settings: Settings) -> None:
+    """Refuse a scene without the bands that the network sees."""
+    check_network_bands(dataset, settings.bands, model)
+    _check_values(dataset, path, model, settings)
+    check_imagery(dataset, settings.bands, settings.scale)
+
+
+def _check_values(dataset: DatasetReader, path: Path, model: str, settings: Settings) -> None:
+    """Refuse a scene whose values are of another kind than those that the network learned."""
+    types = sorted({dataset.dtypes[band - 1] for band in settings.bands})
+    limits = None if settings.scale is None else max(high for _, high in settings.scale)
+    if limits is None and types != ["uint8"]:
+        known = "bytes"
+    elif limits is not None and limits > BYTES and types == ["uint8"]:
+        known = f"values up to {limits:g}"
+    else:
+        return
+    raise InputError(
+        path,
+        f"it holds {' and '.join(types)}, and the network {model} was trained on {known}",
+        "Convert it first, by the same limits for all sheets (gdal_translate -scale), or predict "
+        "with a network that was trained on such imagery",
+    )
+
+
+def _compare_pixels(path: Path, grid: Grid, model: str, card: Card) -> None:
     """Warn where a network sees ground of another size in a pixel than it was trained on."""
     if grid.crs is None or not card.pixel_metres:
         return
@@ -289,10 +436,10 @@ def _compare_pixels(path: Path, grid: Grid, model: Path, card: Card) -> None:
     if abs(ratio - 1) > PIXEL_SIZE_SLACK:
         log.warning(
             "%s: its pixels measure %.3g m, those that %s was trained on %.3g m; "
-            "expect poor predictions, or resample the imagery first",
+            "expect poor predictions, or write prediction.resample: true",
             path,
             grid.ground_sample_distance,
-            model.name,
+            model,
             card.pixel_metres,
         )
 
@@ -312,32 +459,20 @@ def _read(scenes: Sequence[Scene], settings: Settings) -> Iterator[tuple[int, Wi
     for index, scene in enumerate(scenes):
         with ExitStack() as stack:
             stack.enter_context(environment())
-            sheets = [Sheet(stack.enter_context(rasterio.open(scene.path)), 0, 0)]
-            for path, (x, y) in scene.neighbours:
-                neighbour = stack.enter_context(rasterio.open(path))
+            sheets = [Sheet(open_on(scene.path, scene.grid, scene.seen, stack), 0, 0)]
+            for other in scene.neighbours:
+                neighbour = open_on(other.path, other.grid, other.seen, stack)
                 if _fits(neighbour, scene, settings):
-                    sheets.append(Sheet(neighbour, x, y))
-            picture = Picture(scene.grid, sheets, read_input, len(settings.bands))
-            ground = _ground(scene, settings.area)
-            inside = None
-            if ground is not None:
-
-                def inside(
-                    first: int,
-                    rows: int,
-                    ground: PolygonWindows = ground,
-                    width: int = scene.grid.width,
-                ) -> np.ndarray:
-                    return ground.read(0, first, width, rows)
-
+                    sheets.append(Sheet(neighbour, *other.place))
+            picture = Picture(scene.seen, sheets, read_input, len(settings.bands))
             for window in read_windows(
                 picture,
                 scene.columns,
                 scene.rows,
-                settings.window,
-                scene.grid.width,
-                scene.grid.height,
-                inside,
+                settings.lattice.window,
+                scene.seen.width,
+                scene.seen.height,
+                _inside(scene.seen, settings.area),
             ):
                 yield index, window
 
@@ -354,14 +489,66 @@ def _fits(neighbour: DatasetReader, scene: Scene, settings: Settings) -> bool:
     return True
 
 
-def _ground(scene: Scene, area: VectorSource | None) -> PolygonWindows | None:
-    """Read the polygons of `area` on a scene."""
+def _names_beside(scene: Scene) -> list[str]:
+    return sorted(other.path.stem for other in scene.neighbours)
+
+
+def _record(scene: Scene, lattice: Lattice, seams: SeamMeter) -> dict[str, object]:
+    """Return how a scene was cut into windows, and how much that shows."""
+    return {
+        "scene": scene.name,
+        "neighbours": _names_beside(scene),
+        "pixel_metres": scene.seen.ground_sample_distance,
+        "window": lattice.window,
+        "halo": lattice.margin,
+        "step": lattice.step,
+        "windows": len(scene.columns) * len(scene.rows),
+        "seam": seams.as_json(),
+    }
+
+
+def _inside(grid: Grid, area: VectorSource | None) -> Inside | None:
+    """Return what tells where rows of a grid lie inside `area`."""
     if area is None:
         return None
-    layer = read_layer(
-        area, scene.grid, scene.grid.crs, key="area", kind="polygons", must_reach=False
-    )
-    return PolygonWindows(scene.grid, list(layer.frame.geometry))
+    layer = read_layer(area, grid, grid.crs, key="area", kind="polygons", must_reach=False)
+    ground = PolygonWindows(grid, list(layer.frame.geometry))
+    return lambda first, rows: ground.read(0, first, grid.width, rows)
+
+
+def _rows(
+    scene: Scene, windows: Iterable[Window], settings: Settings, seams: SeamMeter
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Blend the answers for one scene, on its own pixels, and measure the seams.
+
+    Yields
+    ------
+    (int, numpy.ndarray, numpy.ndarray)
+        As `roadmask.predictions.streaming.blend_windows`.
+    """
+    seen = scene.seen
+    blended = blend_windows(windows, scene.rows, seen.width, seen.height, len(settings.names))
+    measured = _measured(blended, seams)
+    if seen == scene.grid:
+        yield from measured
+        return
+    inside = _inside(scene.grid, settings.area)
+    with rasterio.open(scene.path) as dataset:
+        for first, values in interpolated(
+            ((first, values) for first, values, _ in measured), seen, scene.grid
+        ):
+            place = RasterWindow(0, first, scene.grid.width, len(values))
+            _, valid = read_network_input(dataset, place, settings.bands, settings.scale)
+            yield first, values, valid if inside is None else valid & inside(first, len(values))
+
+
+def _measured(
+    rows: Iterable[tuple[int, np.ndarray, np.ndarray]], seams: SeamMeter
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    for first, values, valid in rows:
+        if len(values):
+            seams.add(first, values, valid)
+            yield first, values, valid
 
 
 def _write(scene: Scene, windows: Iterable[Window], settings: Settings, folder: Path) -> None:
@@ -370,10 +557,9 @@ def _write(scene: Scene, windows: Iterable[Window], settings: Settings, folder: 
     started = reported = time.monotonic()
     tags = settings.tags | {
         "ROADMASK_SOURCE": scene.source,
-        "ROADMASK_NEIGHBOURS": ",".join(sorted(path.stem for path, _ in scene.neighbours)),
+        "ROADMASK_NEIGHBOURS": ",".join(_names_beside(scene)),
     }
-    if scene.name in settings.tones:
-        tags["ROADMASK_TONE"] = settings.tones[scene.name].description
+    seams = SeamMeter(scene.columns, scene.rows, scene.seen.width, scene.seen.height)
     with ExitStack() as stack:
         classes = stack.enter_context(
             cog_writer(
@@ -397,11 +583,7 @@ def _write(scene: Scene, windows: Iterable[Window], settings: Settings, folder: 
                 overview_resampling="average",
             )
         )
-        for first, values, valid in blend_windows(
-            windows, scene.rows, grid.width, grid.height, len(settings.names)
-        ):
-            if not len(values):
-                continue
+        for first, values, valid in _rows(scene, windows, settings, seams):
             place = RasterWindow(0, first, grid.width, len(values))
             values_bytes = probability_bytes(values, valid)
             probabilities.write(values_bytes, window=place)
@@ -411,5 +593,6 @@ def _write(scene: Scene, windows: Iterable[Window], settings: Settings, folder: 
                 log.info("%s: %d of %d rows", scene.name, first + len(values), grid.height)
     write_category_names(folder / f"{scene.name}.tif", settings.classes)
     write_paletted_qml(folder / f"{scene.name}.qml", legend(settings.classes, settings.colours))
+    write_json(folder / f"{scene.name}.json", _record(scene, settings.lattice, seams))
     seconds = time.monotonic() - started
     log.info("%s: %d x %d pixels in %.1f s", scene.name, grid.width, grid.height, seconds)

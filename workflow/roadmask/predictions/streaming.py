@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
@@ -25,6 +26,48 @@ Item = TypeVar("Item")
 # Takes uint8 of (windows, window, window, bands), always the same number of windows, and
 # gives float32 of (windows, window, window, outputs).
 Network = Callable[[np.ndarray], np.ndarray]
+
+# The symmetries of a square that `prediction.augmentation` averages over: quarter turns, and
+# whether the picture is mirrored after them.
+Symmetries = tuple[tuple[int, bool], ...]
+SYMMETRIES: Mapping[str, Symmetries] = MappingProxyType(
+    {
+        "none": ((0, False),),
+        "flips": ((0, False), (0, True), (2, False), (2, True)),
+        "turns": tuple((turns, mirrored) for turns in range(4) for mirrored in (False, True)),
+    }
+)
+
+
+def averaged(networks: Sequence[Network], symmetries: Symmetries) -> Network:
+    """Return the mean of what networks answer to a picture, turned and mirrored.
+
+    Parameters
+    ----------
+    networks
+        Which take the same pictures.
+    symmetries
+        In which the picture is shown to each; answers are turned back.
+    """
+    if len(networks) == 1 and symmetries == SYMMETRIES["none"]:
+        return networks[0]
+
+    def network(pixels: np.ndarray) -> np.ndarray:
+        total: np.ndarray | None = None
+        for turns, mirrored in symmetries:
+            shown = np.rot90(pixels, turns, axes=(1, 2))
+            shown = np.ascontiguousarray(shown[:, :, ::-1] if mirrored else shown)
+            for each in networks:
+                answer = each(shown)
+                answer = answer[:, :, ::-1] if mirrored else answer
+                answer = np.rot90(answer, -turns, axes=(1, 2))
+                total = answer.copy() if total is None else total + answer
+        if total is None:
+            raise ValueError("there is no network to ask")
+        mean: np.ndarray = total / np.float32(len(networks) * len(symmetries))
+        return mean
+
+    return network
 
 
 @dataclass(frozen=True)

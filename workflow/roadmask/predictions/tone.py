@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -60,7 +59,7 @@ class Match:
         return matched
 
 
-def matches_of(flights: Sequence[Flight], card: Card, model: Path) -> dict[str, Match]:
+def matches_of(flights: Sequence[Flight], card: Card, model: str) -> dict[str, Match]:
     """Return how each scene is changed, by its name.
 
     Parameters
@@ -70,7 +69,7 @@ def matches_of(flights: Sequence[Flight], card: Card, model: Path) -> dict[str, 
     card
         Of the network.
     model
-        Its file, for messages.
+        Its name, for messages.
 
     Returns
     -------

@@ -33,7 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labelled", nargs="*", default=[], metavar="SCENE", help="scenes with a mask"
     )
-    parser.add_argument("--model", type=Path, required=True, help="the .keras file that predicted")
+    parser.add_argument(
+        "--model",
+        dest="models",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="the .keras files that predicted",
+    )
     parser.add_argument("--history", type=Path, help="history.csv, where the model was trained")
     parser.add_argument("--selection", type=Path, help="summary.json of stage selection")
     parser.add_argument("--dataset", type=Path, help="dataset.json; split.gpkg lies beside it")
@@ -54,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
         results=arguments.results,
         predicted=tuple(sorted(arguments.predicted)),
         labelled=tuple(sorted(arguments.labelled)),
-        model=arguments.model,
+        models=tuple(arguments.models),
         history=arguments.history,
         selection=arguments.selection,
         dataset=arguments.dataset,

@@ -206,8 +206,10 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
     return template.render(
         version=__version__,
         card=sources.card,
-        model_name=sources.paths.model.name,
-        model_sha256=sources.model_sha256,
+        models=[
+            (path.name, sha256)
+            for path, sha256 in zip(sources.paths.models, sources.model_sha256, strict=True)
+        ],
         scenes=sources.scenes,
         facts=common_facts(sources.scenes),
         metrics=sources.metrics,
@@ -319,6 +321,12 @@ def headlines(sources: Sources) -> Iterator[Headline]:
         "scenes predicted" if len(predicted) != 1 else "scene predicted",
         f"{pixels / 1e6:.1f} million pixels",
     )
+    if sources.seam is not None:
+        yield Headline(
+            f"{sources.seam:.2f}",
+            "seams",
+            "jump of the probability where windows meet, over its jump elsewhere; 1 is none",
+        )
     if sources.dataset is not None:
         tiles = {split: sources.dataset["splits"][split]["tiles"] for split in SPLITS}
         yield Headline(

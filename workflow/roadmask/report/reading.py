@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,8 @@ from rasterio.io import DatasetReader
 from roadmask.errors import InputError
 from roadmask.files import sha256
 from roadmask.grid import Grid
-from roadmask.model.card import Card, read_card
+from roadmask.model.card import Card
+from roadmask.model.joint import read_joint_card
 
 AGAIN = "Remove it and run again"
 
@@ -35,8 +36,8 @@ class Paths:
         The results folder, in which a scene's files are found by its name.
     predicted, labelled
         Names of the scenes with a prediction, and with a mask.
-    model
-        The ``.keras`` file.
+    models
+        The ``.keras`` files; one, where the network was trained in this run.
     history, selection, dataset, evaluation
         What training left behind; None where a ready model was applied.
     """
@@ -44,7 +45,7 @@ class Paths:
     results: Path
     predicted: tuple[str, ...]
     labelled: tuple[str, ...]
-    model: Path
+    models: tuple[Path, ...]
     history: Path | None
     selection: Path | None
     dataset: Path | None
@@ -61,6 +62,10 @@ class Paths:
     def prediction(self, name: str) -> Path:
         """Return the class raster of a scene."""
         return self.results / "predictions" / f"{name}.tif"
+
+    def record(self, name: str) -> Path:
+        """Return what stage predictions tells of a scene's windows."""
+        return self.results / "predictions" / f"{name}.json"
 
     def probability(self, name: str) -> Path:
         """Return the probability raster of a scene."""
@@ -139,9 +144,12 @@ class Sources:
     scenes
         By name.
     card
-        Of the model.
+        Of the model, or of the mean of several.
     model_sha256
-        Of its file.
+        Of each file.
+    seam
+        How much more the probability jumps where windows meet than elsewhere, over all
+        predicted scenes; None where no scene has more than one window.
     history
         One row an epoch; a figure that training could not tell is None.
     selection, dataset, metrics
@@ -158,7 +166,8 @@ class Sources:
     paths: Paths
     scenes: tuple[Scene, ...]
     card: Card
-    model_sha256: str
+    model_sha256: tuple[str, ...]
+    seam: float | None
     history: tuple[dict[str, float | None], ...] | None
     selection: dict[str, Any] | None
     dataset: dict[str, Any] | None
@@ -199,8 +208,9 @@ def read_sources(paths: Paths) -> Sources:
     return Sources(
         paths=paths,
         scenes=tuple(_read_scene(paths, name) for name in _all_names(paths)),
-        card=read_card(paths.model),
-        model_sha256=sha256(paths.model),
+        card=read_joint_card(paths.models),
+        model_sha256=tuple(sha256(path) for path in paths.models),
+        seam=_seam([_read_json(paths.record(name)) for name in paths.predicted]),
         history=None if paths.history is None else tuple(_read_history(paths.history)),
         selection=None if paths.selection is None else _read_json(paths.selection),
         dataset=None if paths.dataset is None else _read_json(paths.dataset),
@@ -260,6 +270,21 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(path, f"it can't be read ({error})", AGAIN) from error
     return content
+
+
+def _seam(records: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the ratio of the mean jump across windows' borders to the mean jump elsewhere."""
+    means = []
+    for kind in ("border", "other"):
+        found = [(seam[f"{kind}_pairs"], seam[f"{kind}_jump"]) for seam in _seams(records)]
+        pairs = sum(count for count, _ in found)
+        means.append(sum(count * (mean or 0.0) for count, mean in found) / max(pairs, 1))
+    return means[0] / means[1] if all(means) else None
+
+
+def _seams(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    # A single window's sheet has no border, so what jumps in it is no measure for others'.
+    return [record["seam"] for record in records if record["seam"]["border_pairs"]]
 
 
 def _read_csv(path: Path) -> Iterator[dict[str, str]]:

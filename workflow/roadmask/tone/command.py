@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--imagery.scale", dest="scale", help="limits that become 0 and 255: 0,3000 or 0,9;0,7"
     )
+    parser.add_argument(
+        "--prediction.bands", dest="stand_ins", help="the bands that stand for those, such as 3,2,1"
+    )
     add_source_arguments(parser, "area")
 
 
@@ -38,7 +41,10 @@ def run(arguments: argparse.Namespace) -> None:
         else:
             card = read_card(arguments.model)
             bands, scale = card.bands, card.scale
-            check_network_bands(scene, bands, arguments.model)
+        if arguments.stand_ins is not None:
+            bands = parse_bands(arguments.stand_ins)
+        if arguments.model is not None:
+            check_network_bands(scene, bands, arguments.model.name)
         check_imagery(scene, bands, scale)
         tone = tone_of(scene, bands, scale, source_from(arguments, "area"))
     tone.write(arguments.output)
