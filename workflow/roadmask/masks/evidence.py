@@ -21,7 +21,6 @@ from roadmask.masks.streets import (
     half_widths,
     near_in_group,
     runs,
-    sight,
 )
 
 # Share of the street's width that a region must offer its centerline to be that street.
@@ -42,6 +41,8 @@ EVEN_SHARES, EVEN = (0.15, 0.85), 0.25
 MOUTH_SHARE = 0.6
 # What is open to the network may be this many times as wide as its wide streets.
 OPEN_WIDTH = 1.5
+# Share of the width that a centerline keeps from the nearer wall.
+AT_EDGE = 0.15
 # Share of the centerline's length that must see lines along it.
 SEEN_LENGTH, SEEN_IN_NETWORK = 0.4, 0.2
 # A region of any area is street where lines are seen on both sides over this share of it.
@@ -101,6 +102,7 @@ class Evidence:
 
 def gather_evidence(
     stations: Stations,
+    seen: np.ndarray,
     walls: Walls,
     regions: np.ndarray,
     areas: np.ndarray,
@@ -109,12 +111,12 @@ def gather_evidence(
     max_road_width: float,
     given_width: np.ndarray | None,
 ) -> Evidence:
-    """Look from each station to either side, and judge stations and regions by it.
+    """Judge stations and regions by what the stations see on either side.
 
     Parameters
     ----------
-    stations
-        The stations.
+    stations, seen
+        The stations, and ``(n, 2)`` metres as `sight` returns them.
     walls
         Street lines, closed.
     regions
@@ -132,7 +134,6 @@ def gather_evidence(
     """
     count = len(areas)
     pixel = min(frame.pixel)
-    seen = sight(stations, walls, max_road_width)
     steady = along_walls(stations, seen, pixel)
     region = region_of(stations, regions, frame)
     length = np.bincount(region, minlength=count).astype(float)
@@ -148,7 +149,12 @@ def gather_evidence(
     # What is open to a street may be as wide as its mouth tells.
     least = np.where(even_regions(region, width, count), usual, middle)
     expected = np.where(network, wide, np.clip(mouths / MOUTH_SHARE, least, wide))
-    limit = ENCLOSED_WIDTH * expected[region]
+    # A centerline runs down the middle of its street: along one edge of what is wide it runs
+    # beside it.
+    at_edge = seen.min(axis=1) < AT_EDGE * seen.sum(axis=1)
+    limit = ENCLOSED_WIDTH * np.where(
+        at_edge & ~network[region], np.minimum(expected[region], middle), expected[region]
+    )
 
     stretch, enclosed = stretches(stations, walls)
     refused = enclosed & far_too_wide(stretch, width, OPEN_WIDTH * wide)

@@ -28,6 +28,7 @@ from roadmask.grid import Grid
 from roadmask.masks.evidence import Evidence, gather_evidence
 from roadmask.masks.gaps import Chords, close_gaps
 from roadmask.masks.line_pixels import settle_line_pixels
+from roadmask.masks.medians import leave_medians
 from roadmask.masks.pieces import REGION_RULES, Findings
 from roadmask.masks.rooms import (
     FIRST,
@@ -37,6 +38,7 @@ from roadmask.masks.rooms import (
     find_throats,
     flood,
     judge,
+    passed_through,
 )
 from roadmask.masks.streets import (
     NARROWEST,
@@ -139,10 +141,19 @@ def label_regions(
     terrain = Terrain.of(free, regions, frame)
 
     walls = Walls.from_lines(np.concatenate([lines, chords.lines]))
+    stations, seen = leave_medians(stations, walls, min(frame.pixel), max_road_width)
     sides = sides_of_chords(chords, regions, frame)
     mouths = widest_mouths(chords, sides, axes, count)
     evidence = gather_evidence(
-        stations, walls, regions, terrain.areas(count), mouths, frame, max_road_width, given_width
+        stations,
+        seen,
+        walls,
+        regions,
+        terrain.areas(count),
+        mouths,
+        frame,
+        max_road_width,
+        given_width,
     )
     below = below_levels(stations, evidence, terrain)
     road = evidence.road | below
@@ -231,6 +242,8 @@ def _part_leaks(
         return 0, 0
     basins = flood(depth, street, rooms, road)
     joined, doubtful = judge(rooms, find_throats(basins, depth))
+    passed = passed_through(rooms, basins, depth, joined, doubtful)
+    joined, doubtful = joined | passed, doubtful & ~passed
     value = np.where(joined, ROAD, np.where(doubtful, UNKNOWN, OTHER)).astype(np.uint8)
     value[0] = ROAD
     _refine(labels, free, value[basins], road, factor)
@@ -305,7 +318,7 @@ def below_levels(stations: Stations, evidence: Evidence, terrain: Terrain) -> np
     -------
     numpy.ndarray
         ``(regions,)`` bool: regions at a crossing of levels that lie within their street's
-        whole width.
+        whole width, or the circle in which it ends.
     """
     found = np.zeros(len(evidence.road), bool)
     if not evidence.at_level.any():
@@ -316,6 +329,8 @@ def below_levels(stations: Stations, evidence: Evidence, terrain: Terrain) -> np
     share = np.bincount(stations.part, weights=evidence.source) / np.bincount(stations.part)
     trusted = (share >= TRUSTED)[stations.part]
     draw_strip(within, terrain.frame, stations, evidence.cover, trusted)
+    circle = turning_circles(stations, terrain.depth, terrain.frame)
+    draw_discs(within, terrain.frame, stations, circle, trusted)
     chosen = evidence.at_level[small]
     ground = np.bincount(small[chosen], minlength=len(found))
     covered = np.bincount(small[chosen & (within > 0)], minlength=len(found))
@@ -515,10 +530,7 @@ def draw_streets(
     most = BEYOND_SHARE * half + BEYOND_METRES
     reach = np.zeros(depth.shape, np.uint8)
     draw_strip(reach, frame, stations, most, evidence.source)
-    # A turning circle is wider than its street: all that is as far from lines belongs to it.
-    column, row = np.floor(frame.to_pixels(stations.xy)).astype(np.int64).T
-    rows, columns = np.clip(row, 0, len(depth) - 1), np.clip(column, 0, depth.shape[1] - 1)
-    circle = BEYOND_SHARE * np.minimum(depth[rows, columns], WIDEST_CIRCLE) + BEYOND_METRES
+    circle = turning_circles(stations, depth, frame)
     draw_discs(reach, frame, stations, np.maximum(most.min(axis=1), circle), evidence.source)
     walled = np.any(evidence.steady & (evidence.seen <= most), axis=1, keepdims=True)[:, 0]
     near_wall = near_in_group(walled, stations.part)
@@ -526,6 +538,17 @@ def draw_streets(
     sure = np.minimum(SURE_OF_WIDTH * half, SURE_OF_SIGHT * evidence.seen)
     draw_strip(street, frame, stations, sure, near_wall & evidence.source)
     return street > 0, reach
+
+
+def turning_circles(stations: Stations, depth: np.ndarray, frame: Frame) -> np.ndarray:
+    """Return ``(n,)`` metres around each station that belong to it if its street ends there.
+
+    A turning circle is wider than its street: all that is as far from lines belongs to it.
+    """
+    column, row = np.floor(frame.to_pixels(stations.xy)).astype(np.int64).T
+    rows, columns = np.clip(row, 0, len(depth) - 1), np.clip(column, 0, depth.shape[1] - 1)
+    here = np.minimum(depth[rows, columns], WIDEST_CIRCLE)
+    return np.asarray(BEYOND_SHARE * here + BEYOND_METRES)
 
 
 def _counts(

@@ -18,6 +18,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.segmentation import watershed
 
+from roadmask.masks.streets import NARROWEST
+
 # A room this much thicker than the streets beside it is no street.
 THICK_SHARE, THICK_METRES = 1.3, 1.0
 # Rooms thinner than this share of the streets beside them are their own corners.
@@ -243,3 +245,38 @@ def judge(rooms: Rooms, throats: Throats) -> tuple[np.ndarray, np.ndarray]:
         road[new] = True
     doubtful[room[joins & (mouth >= DOUBTFUL_MOUTH) & road[known]]] = True
     return road, doubtful & ~road
+
+
+def passed_through(
+    rooms: Rooms, basins: np.ndarray, depth: np.ndarray, road: np.ndarray, doubtful: np.ndarray
+) -> np.ndarray:
+    """Tell which doubtful rooms open to road in two places, as a carriageway does.
+
+    It may be much wider in its middle than where it begins and ends.
+
+    Parameters
+    ----------
+    rooms, basins, depth
+        The rooms, ``(h, w)`` int32 as `flood` returns it, ``(h, w)`` float32 metres to the
+        nearest line.
+    road, doubtful
+        As `judge` returns them.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n,)`` bool, by number.
+    """
+    found = np.zeros(len(rooms), bool)
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    for number in np.flatnonzero(doubtful):
+        rows, columns = np.nonzero(basins == number)
+        window = tuple(slice(max(axis.min() - 1, 0), axis.max() + 2) for axis in (rows, columns))
+        here = (basins[window] == number).view(np.uint8)
+        beside = (cv2.dilate(here, cross) > 0) & road[basins[window]]
+        count, mouths = cv2.connectedComponents(beside.view(np.uint8), connectivity=8)
+        half = np.zeros(count, np.float32)
+        np.maximum.at(half, mouths, depth[window])
+        least = max(DOUBTFUL_MOUTH * float(rooms.thickness[number]), NARROWEST / 2)
+        found[number] = (half[1:] >= least).sum() >= 2
+    return found

@@ -143,6 +143,10 @@ class Stations:
     def __len__(self) -> int:
         return len(self.part)
 
+    def taken(self, which: np.ndarray) -> Stations:
+        """Return only some stations, by number or as a ``(n,)`` bool."""
+        return Stations(self.part[which], self.source[which], self.xy[which], self.normal[which])
+
     def parts(self) -> list[slice]:
         """Return each line string's stations as a slice."""
         return runs(self.part)
@@ -195,7 +199,7 @@ def place_stations(centerlines: Sequence[BaseGeometry] | np.ndarray) -> Stations
     return Stations(part, source[part] if len(part) else part, xy, normal)
 
 
-def sight(stations: Stations, walls: Walls, reach: float) -> np.ndarray:
+def sight(stations: Stations, walls: Walls, reach: float, beyond: float = 0.0) -> np.ndarray:
     """Measure the distance from each station to the first wall on either side.
 
     Parameters
@@ -204,8 +208,8 @@ def sight(stations: Stations, walls: Walls, reach: float) -> np.ndarray:
         Where to look from, along their normals.
     walls
         What to look for.
-    reach
-        Metres beyond which nothing is looked for.
+    reach, beyond
+        Metres beyond which nothing is looked for, and up to which walls are looked through.
 
     Returns
     -------
@@ -214,7 +218,8 @@ def sight(stations: Stations, walls: Walls, reach: float) -> np.ndarray:
     """
     distance = np.full((len(stations), 2), np.inf)
     # Short rays first: most walls are near, and a short ray passes few segments.
-    for start, stop in ((0.0, min(NEAR, reach)), (NEAR, reach)):
+    near = min(max(NEAR, beyond), reach)
+    for start, stop in ((beyond, near), (near, reach)):
         for side, sign in enumerate((1.0, -1.0)):
             left = np.flatnonzero(np.isinf(distance[:, side]))
             if stop > start and len(left):
@@ -292,7 +297,7 @@ def half_widths(
     steady = np.where(along_walls(stations, seen, pixel), seen, np.nan)
     parts = stations.parts()
     summary = np.full((len(parts), 2), np.nan)
-    estimate = _windowed_medians(steady, parts)
+    estimate = windowed_medians(steady, parts)
     for index, part in enumerate(parts):
         values = steady[part]
         enough = np.isfinite(values).mean(axis=0) >= SUPPORT
@@ -314,7 +319,7 @@ def half_widths(
     return estimate, np.where(np.isnan(whole), estimate, whole)
 
 
-def _windowed_medians(values: np.ndarray, parts: list[slice]) -> np.ndarray:
+def windowed_medians(values: np.ndarray, parts: list[slice]) -> np.ndarray:
     """Return the median over `WINDOW` to either side in each part, NaN where too few are known."""
     radius = round(WINDOW / SPACING)
     count = np.array([part.stop - part.start for part in parts])
@@ -353,6 +358,27 @@ def near_in_group(found: np.ndarray, group: np.ndarray) -> np.ndarray:
         close = np.abs(index - other) <= round(WINDOW / SPACING)
         near |= close & (group[np.where(close, other, 0)] == group)
     return near
+
+
+def share_around(found: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return which share of each station's neighbours within `WINDOW` in its group is found.
+
+    Parameters
+    ----------
+    found
+        ``(n,)`` bool.
+    group
+        ``(n,)`` numbers, equal ones side by side.
+    """
+    index = np.arange(len(found))
+    first = np.concatenate([[True], group[1:] != group[:-1]])
+    start = np.maximum.accumulate(np.where(first, index, 0))
+    last = np.concatenate([first[1:], [True]])
+    stop = np.minimum.accumulate(np.where(last, index, len(found))[::-1])[::-1]
+    radius = round(WINDOW / SPACING)
+    low, high = np.maximum(index - radius, start), np.minimum(index + radius, stop) + 1
+    total = np.concatenate([[0], np.cumsum(found)])
+    return np.asarray((total[high] - total[low]) / (high - low))
 
 
 def _nanmedian(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,139 @@
+"""Centerlines that run along a median stand for the carriageways on both sides of it.
+
+Many maps draw a divided road as one line, which then lies between the median's edges or on
+the line that is the median. From there it sees no street, and it would make the median road.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from roadmask.masks.evidence import ENCLOSED_WIDTH, EVEN, street_widths
+from roadmask.masks.streets import (
+    NARROWEST,
+    Stations,
+    Walls,
+    along_walls,
+    runs,
+    share_around,
+    sight,
+    windowed_medians,
+)
+
+# Metres from a centerline to a line that it runs on.
+ON_LINE = 1.5
+# Share of the stations around that have the median's line on either side of them.
+ON_EITHER_SIDE = 0.2
+# Share of a run's stations that see carriageways on both sides.
+FLANKED = 0.6
+# Stations of the shortest run that is no corner, and as many off a median as end one.
+SHORTEST, BRIDGED = 5, 4
+
+
+def leave_medians(
+    stations: Stations, walls: Walls, pixel: float, reach: float
+) -> tuple[Stations, np.ndarray]:
+    """Put stations on medians into the carriageways beside.
+
+    A median is narrower than any carriageway, and has one on either side that is no wider
+    than streets are here. An alley between houses has none.
+
+    Parameters
+    ----------
+    stations, walls
+        The stations and the lines, closed.
+    pixel
+        Metres by which lines may be stepped because they came from a raster.
+    reach
+        Metres: no road is wider.
+
+    Returns
+    -------
+    stations, seen
+        Each run on a median replaced by two, along the middles of the carriageways; and
+        what all of them see, ``(n, 2)`` metres, as `sight` returns it.
+    """
+    seen = sight(stations, walls, reach)
+    on_median = _on_medians(stations, seen)
+    if not on_median.any():
+        return stations, seen
+    chosen = np.flatnonzero(on_median)
+    candidates = stations.taken(chosen)
+    near = seen[chosen]
+    inner = np.where(near < NARROWEST, near, 0.0)
+    outer = sight(candidates, walls, reach, beyond=NARROWEST)
+    width = np.where(along_walls(stations, seen, pixel).all(axis=1), seen.sum(axis=1), np.nan)
+    usual = street_widths(width, ~on_median, reach)[1]
+    # A run ends where the next station is of another line string, or on no median.
+    run = np.cumsum(np.diff(chosen, prepend=-2) != 1) * (stations.part[-1] + 1) + candidates.part
+    stretches = runs(run)
+    lane = outer - inner
+    around = windowed_medians(np.where(np.isfinite(lane), lane, np.nan), stretches)
+    flanked = (lane >= NARROWEST) & (lane <= ENCLOSED_WIDTH * usual)
+    flanked &= np.abs(lane - around) <= EVEN / 2 * around
+    flanked = (flanked & along_walls(candidates, outer, pixel)).all(axis=1)
+    kept = np.zeros(len(chosen), bool)
+    for stretch in stretches:
+        long = stretch.stop - stretch.start >= SHORTEST
+        kept[stretch] = long and flanked[stretch].mean() >= FLANKED
+    middle = windowed_medians(
+        np.where(flanked[:, np.newaxis], (inner + outer) / 2, np.nan), stretches
+    )
+    kept &= np.isfinite(middle).all(axis=1)
+    return _replace(stations, seen, chosen[kept], middle[kept], walls, reach)
+
+
+def _on_medians(stations: Stations, seen: np.ndarray) -> np.ndarray:
+    """Tell which stations lie between the edges of a median, or on the line that it is."""
+    between = seen.sum(axis=1) < NARROWEST
+    left, right = ((seen < ON_LINE) | between[:, np.newaxis]).T
+    found = _bridged(left | right, stations.part)
+    run = np.cumsum(np.diff(stations.part * 2 + found, prepend=-1) != 0)
+    # An axis that keeps to one side of a line is that of a street, if a narrow one.
+    for side in (left, right):
+        found &= share_around(side, run) >= ON_EITHER_SIDE
+    return found
+
+
+def _bridged(found: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Close gaps of fewer than `BRIDGED` stations between those found in one group."""
+    index = np.arange(len(found))
+    before = np.maximum.accumulate(np.where(found, index, -BRIDGED))
+    after = np.minimum.accumulate(np.where(found, index, 2 * len(found) + BRIDGED)[::-1])[::-1]
+    close = after - before <= BRIDGED
+    first, last = np.where(close, before, index), np.where(close, after, index)
+    return np.asarray(close & (group[first] == group[last]))
+
+
+def _replace(
+    stations: Stations,
+    seen: np.ndarray,
+    chosen: np.ndarray,
+    middle: np.ndarray,
+    walls: Walls,
+    reach: float,
+) -> tuple[Stations, np.ndarray]:
+    """Put the chosen stations `middle` metres to the left, and once more to the right."""
+    if len(chosen) == 0:
+        return stations, seen
+    aside = np.full((len(stations), 2), np.nan)
+    aside[chosen] = middle
+    left = np.isfinite(aside[:, 0])
+    pieces: list[tuple[slice, int]] = []
+    for run in runs(stations.part * 2 + left):
+        pieces += [(run, 1), (run, -1)] if left[run.start] else [(run, 0)]
+    taken = np.concatenate([np.arange(run.start, run.stop) for run, _ in pieces])
+    length = [run.stop - run.start for run, _ in pieces]
+    sign = np.repeat([side for _, side in pieces], length)
+    moved = np.flatnonzero(sign)
+    step = np.zeros(len(taken))
+    step[moved] = sign[moved] * aside[taken[moved], np.where(sign[moved] > 0, 0, 1)]
+    apart = Stations(
+        np.repeat(np.arange(len(pieces)), length),
+        stations.source[taken],
+        stations.xy[taken] + step[:, np.newaxis] * stations.normal[taken],
+        stations.normal[taken],
+    )
+    seen = seen[taken]
+    seen[moved] = sight(apart.taken(moved), walls, reach)
+    return apart, seen
