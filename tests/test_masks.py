@@ -108,6 +108,10 @@ def iou(labels: np.ndarray, truth: np.ndarray, ground: np.ndarray | None = None)
     return float((ours & theirs).sum() / (ours | theirs).sum())
 
 
+def burn_ground(grid: Grid, polygons) -> np.ndarray:
+    return rasterize(polygons, grid.shape, transform=grid.transform, dtype="uint8")
+
+
 def without(lines, cutter) -> list[LineString]:
     """The lines with a piece cut out, as separate line strings."""
     left = shapely.difference(np.array(lines, dtype=object), cutter)
@@ -280,6 +284,92 @@ def test_a_centerline_that_cuts_an_islands_corner_does_not_make_it_road(city):
     island = box(1.5 * city.step_x - 8, city.step_y - 0.4, 1.5 * city.step_x + 8, city.step_y + 2.4)
     labels = label(city.grid, [*city.lines, island.exterior], city.centerlines)
     assert iou(labels, city.truth([*city.blocks, island])) > 0.998
+
+
+def boulevard(grid: Grid, median: float):
+    """A divided road of two carriageways, 9 m each, that one line stands for; it bends a little."""
+    x = np.linspace(-100, grid.width * PIXEL + 100, 60)
+    middle = LineString(np.column_stack([x, 100 + 12 * np.sin(x / 90)]))
+    road = middle.buffer(9 + median / 2, cap_style="flat")
+    edges = without([road.exterior], box(-60, 0, 460, 200).boundary.buffer(30))
+    return middle, road, edges
+
+
+@pytest.mark.parametrize("off", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize("widest", [1.2 * 21, 4 * 21])
+def test_a_centerline_between_a_medians_edges_leaves_it_a_median(off, widest):
+    grid = metric_grid(400, 200)
+    middle, road, edges = boulevard(grid, 2.5)
+    medians = [
+        shapely.intersection(middle.buffer(1.25), box(west, 0, west + 120, 200))
+        for west in (20, 160, 300)
+    ]
+    axis = affinity.translate(middle, 0, off)
+    labels = label(grid, [*edges, *(m.exterior for m in medians)], [axis], widest)
+    truth = burn_ground(grid, [road.difference(shapely.union_all(medians))])
+    assert iou(plain_rule(grid, edges + [m.exterior for m in medians], [axis]), truth) < 0.95
+    assert iou(labels, truth) > 0.98
+    assert (labels[burn_ground(grid, [m.buffer(-0.5) for m in medians]) == 1] == 0).mean() > 0.98
+
+
+def test_a_centerline_that_weaves_along_the_line_between_two_carriageways_makes_both_road():
+    grid = metric_grid(400, 200)
+    middle, road, edges = boulevard(grid, 0.0)
+    xy = shapely.get_coordinates(middle.segmentize(4))
+    axis = LineString(xy + [0, 0.6] * np.sin(xy[:, :1] / 7))
+    labels = label(grid, [*edges, middle], [axis])
+    assert iou(labels, burn_ground(grid, [road])) > 0.995
+
+
+def test_an_alley_narrower_than_any_median_stays_road(city):
+    x = 1.5 * city.step_x
+    alley = box(x - 1.7, 80, x + 1.7, 160)
+    blocks = [shapely.difference(b, alley) for b in city.blocks]
+    lines = [part.exterior for b in blocks for part in shapely.get_parts(b)]
+    axis = LineString([(x + 0.4, 80), (x + 0.4, 160)])
+    labels = label(city.grid, lines, [*city.centerlines, axis], 4 * 16)
+    assert iou(labels, city.truth(blocks)) > 0.998
+
+
+def test_a_garden_along_whose_edge_a_ramps_centerline_runs_stays_a_garden():
+    class Avenues(City):
+        across, down, step_x = 26.0, 12.0, 150.0
+
+    city = Avenues()
+    west, south, east, _ = city.blocks[6].bounds
+    # Narrower than the avenues, wider than most streets. The ramp's own line is 5 m off.
+    garden = box(west + 6, south + 8, east - 6, south + 26)
+    ramp = LineString([(west - 1, south + 32), (east + 1, south + 32)])
+    axis = LineString([(west + 7, south + 24.8), (east - 7, south + 24.8)])
+    labels = label(
+        city.grid, [*city.lines, garden.exterior, ramp], [*city.centerlines, axis], 2 * 26
+    )
+    assert (labels[burn_ground(city.grid, [garden.buffer(-1)]) == 1] == 0).all()
+    assert iou(labels, city.truth()) > 0.99
+
+
+def test_a_turning_circle_that_an_upper_road_cuts_is_road():
+    grid = metric_grid(300, 240)
+    street, spur = box(-50, 194, 350, 206), box(146, 90, 154, 195)
+    circle = Point(150, 88).buffer(12)
+    upper = LineString([(-50, 20), (350, 150)]).buffer(6, cap_style="flat")
+    low = shapely.union_all([street, spur, circle])
+    ground = box(-45, -100, 345, 300).boundary.buffer(10)
+    lines = without([*(p.exterior for p in (low, upper))], ground)
+    axes = [LineString([(-50, 200), (350, 200)]), LineString([(150, 200), (150, 88)])]
+    axes.append(LineString([(-50, 20), (350, 150)]))
+    labels = label(grid, lines, axes)
+    assert iou(labels, burn_ground(grid, [low, upper])) > 0.99
+
+
+def test_a_carriageway_without_a_centerline_may_be_wider_in_its_middle():
+    grid = metric_grid(500, 200)
+    legs = [LineString([(at, 100), (at + aside, 132)]) for at, aside in ((60, 60), (440, -60))]
+    middle = box(118, 125.5, 382, 138.5)
+    road = shapely.union_all([box(-50, 94, 550, 106), middle, *(leg.buffer(4) for leg in legs)])
+    lines = without([road.exterior, *road.interiors], box(-40, 0, 540, 200).boundary.buffer(10))
+    labels = label(grid, lines, [LineString([(-50, 100), (550, 100)])])
+    assert iou(labels, burn_ground(grid, [road])) > 0.99
 
 
 def test_a_centerline_that_pokes_into_a_block_leaves_it_a_block(city):
@@ -785,10 +875,6 @@ def real_sheet(folder: Path, lines: str, centerlines: str, roadbed: str):
         CRS.from_epsg(2263),
     )
     return grid, street_lines, axes, answer
-
-
-def burn_ground(grid: Grid, polygons) -> np.ndarray:
-    return rasterize(polygons, grid.shape, transform=grid.transform, dtype="uint8")
 
 
 @pytest.mark.real_data
