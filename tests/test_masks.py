@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -588,6 +589,20 @@ def test_a_held_out_city_keeps_its_streets(seed, broken):
         labels = label(city.grid, city.lines, city.centerlines, factor * WIDEST_DRAWN * 0.3048)
         score = iou(labels[city.scored], city.truth[city.scored])
         assert score > 0.99, f"{factor} times the widest street"
+
+
+@pytest.mark.parametrize("seed", [608, 619, 621, 625, 626, 627])
+def test_a_drawn_city_without_gaps_is_what_the_plain_rule_says(seed):
+    """Where that rule is right: so without levels, open ends and centerlines off the road."""
+    city = draw_city(seed, 0.0, unreal=False, open_ends=False, levels=False)
+    on_road = shapely.intersection(np.array(city.centerlines), city.roads.buffer(-1))
+    axes = [part for part in shapely.get_parts(on_road) if part.length > 1]
+    raster = rasterized(replace(city, centerlines=axes))
+    labels = label(raster.grid, raster.lines, raster.centerlines, 4 * WIDEST_DRAWN * 0.3048)
+    plain = plain_rule(raster.grid, raster.lines, raster.centerlines)
+    off_lines = raster.barrier == 0
+    assert (labels == plain)[off_lines].mean() >= 0.9999
+    assert iou(labels, raster.truth) > 0.99
 
 
 @pytest.mark.parametrize(
