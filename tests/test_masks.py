@@ -473,11 +473,37 @@ def test_of_a_carriageway_open_at_one_end_nothing_is_known():
     lines += [LineString([(-50, 106), (118, 106)]), LineString([(132, 106), (450, 106)])]
     # It leaves the street at a right angle, has no centerline, and leaves the sheet.
     lines += [LineString([(x, 109), (x, 260)]) for x in (120, 130)]
-    labels = label(grid, lines, [LineString([(-50, 100), (450, 100)])])
+    axes = np.array([LineString([(-50, 100), (450, 100)])])
+    result = label_regions(grid, burn_lines(lines, grid), lines, axes, WIDEST)
+    labels = result.labels
+    assert result.counts["regions_open_at_one_end"] == 1
     at = lambda x, y: labels[round((200 - y) / PIXEL), round(x / PIXEL)]  # noqa: E731
     assert at(125, 150) == 255
     assert at(125, 100) == 1
     assert at(60, 150) == at(300, 150) == 0
+
+
+def test_a_street_that_a_line_closes_where_it_meets_another_is_road(city):
+    # The far street's edge runs on past both mouths of the one between.
+    x = city.step_x
+    mouths = [
+        LineString([(x - 9, y), (x + 9, y)]) for y in (city.down / 2 + 80, 160 - city.down / 2)
+    ]
+    assert iou(label(city.grid, [*city.lines, *mouths], city.centerlines), city.truth()) > 0.998
+
+
+@pytest.mark.parametrize("gap", [0, 5])
+def test_road_whose_centerline_lies_in_the_halo_is_road_on_the_sheet(city, gap):
+    lines = without(city.lines, Point(1.5 * city.step_x, city.step_y - 8).buffer(gap / 2 + 0.01))
+    # The sheet's upper edge is 4 m below the street's centerline, and 4 m above its edge.
+    top = round((220 - city.step_y + 4) / PIXEL)
+    labels = label(city.grid, lines, city.centerlines)
+    sheet = (slice(top, top + 120), slice(300, 400))
+    axes = burn_lines(city.centerlines, city.grid)
+    assert not axes[sheet].any()
+    assert iou(labels[sheet], city.truth()[sheet]) > 0.99
+    alone = city.grid.window(300, top, 100, 120)
+    assert iou(label(alone, lines, city.centerlines), city.truth()[sheet]) == 0
 
 
 def test_a_roadbed_without_a_centerline_that_opens_at_full_width_is_road(city):
