@@ -350,6 +350,19 @@ def test_a_garden_along_whose_edge_a_ramps_centerline_runs_stays_a_garden():
     assert iou(labels[:, :570], city.truth()[:, :570]) > 0.998
 
 
+@pytest.mark.parametrize("run", [50, 60])
+def test_a_path_along_one_side_of_a_wedge_between_streets_leaves_it_no_road(city, run):
+    # A street cuts the block's corner off; the path keeps to the edge on that street.
+    block = city.blocks[6]
+    _, south, east, _ = block.bounds
+    turn = LineString([(east - run - 8, south - 5), (east + 8, south + 0.6 * run + 5)])
+    parts = shapely.get_parts(block.difference(turn.buffer(5)))
+    path = turn.parallel_offset(7.5, "right")
+    blocks = [*(b for b in city.blocks if b is not block), *parts]
+    labels = label(city.grid, [b.exterior for b in blocks], [*city.centerlines, turn, path])
+    assert iou(labels, city.truth(blocks)) > 0.998
+
+
 def test_a_turning_circle_that_an_upper_road_cuts_is_road():
     grid = metric_grid(300, 240)
     street, spur = box(-50, 194, 350, 206), box(146, 90, 154, 195)
