@@ -742,6 +742,12 @@ def test_a_stub_beside_a_gap_hides_no_end():
     assert [round(chord.length, 6) for chord in close_gaps(lines, 0.1).lines] == [4.0]
 
 
+def test_a_line_that_comes_twice_hides_no_end():
+    lines = [LineString([(0, 0), (10, 0)]), LineString([(14, 0), (30, 0)])]
+    twice = [*lines, *(line.reverse() for line in lines)]
+    assert [chord.length for chord in close_gaps(twice, 0.1).lines] == [4.0]
+
+
 def test_an_outline_of_several_lines_is_closed_wherever_its_gap_lies():
     lines = [LineString([(0, 0), (40, 0), (40, 4)]), LineString([(40, 4), (0, 4)])]
     assert [chord.length for chord in close_gaps(lines, 0.1).lines] == [4.0]
