@@ -114,7 +114,15 @@ def rasterized(city: DrawnCity, pixel: float = 1.0, crs: int = 2263, unit: float
     )
 
 
-def draw_city(seed: int, broken: float, off: float = 6.0, *, unreal: bool = True) -> DrawnCity:
+def draw_city(
+    seed: int,
+    broken: float,
+    off: float = 6.0,
+    *,
+    unreal: bool = True,
+    open_ends: bool = True,
+    levels: bool = True,
+) -> DrawnCity:
     """Draw a city.
 
     Parameters
@@ -127,10 +135,14 @@ def draw_city(seed: int, broken: float, off: float = 6.0, *, unreal: bool = True
         Feet by which each node of the centerlines lies off, at most.
     unreal
         Whether paper streets, tunnels, a ferry and paths are among the centerlines.
+    open_ends
+        Whether the edges of some dead ends stop there; else a line closes each.
+    levels
+        Whether a road may pass over the others.
     """
     rng = np.random.default_rng([seed, 20])
     plan = _Plan(rng)
-    axes, upper = plan.axes, plan.upper
+    axes, upper = plan.axes, plan.upper if levels else []
     strips = [axis.buffer(width / 2, cap_style="flat") for axis, width in axes]
     ground = shapely.unary_union([*strips, *plan.bulbs])
     low = _round_corners(ground, float(rng.uniform(6, 14)))
@@ -139,11 +151,12 @@ def draw_city(seed: int, broken: float, off: float = 6.0, *, unreal: bool = True
     frame = box(-HALO - BEYOND, -HALO - BEYOND, EXTENT + HALO + BEYOND, EXTENT + HALO + BEYOND)
     roads = low.union(high).intersection(frame)
 
-    open_ends = shapely.unary_union([*plan.caps, frame.boundary]).buffer(0.5)
+    caps = plan.caps if open_ends else []
+    no_line = shapely.unary_union([*caps, frame.boundary]).buffer(0.5)
     edges: list[LineString] = []
     for part in (low.intersection(frame), high.intersection(frame)):
         outline = shapely.boundary(shapely.get_parts(part))
-        for line in _merged(shapely.union_all(outline).difference(open_ends)):
+        for line in _merged(shapely.union_all(outline).difference(no_line)):
             edges += _split_at_corners(line)
     edges, gaps = _break(edges, broken, rng)
 

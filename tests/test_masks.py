@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -349,6 +350,19 @@ def test_a_garden_along_whose_edge_a_ramps_centerline_runs_stays_a_garden():
     assert iou(labels[:, :570], city.truth()[:, :570]) > 0.998
 
 
+@pytest.mark.parametrize("run", [50, 60])
+def test_a_path_along_one_side_of_a_wedge_between_streets_leaves_it_no_road(city, run):
+    # A street cuts the block's corner off; the path keeps to the edge on that street.
+    block = city.blocks[6]
+    _, south, east, _ = block.bounds
+    turn = LineString([(east - run - 8, south - 5), (east + 8, south + 0.6 * run + 5)])
+    parts = shapely.get_parts(block.difference(turn.buffer(5)))
+    path = turn.parallel_offset(7.5, "right")
+    blocks = [*(b for b in city.blocks if b is not block), *parts]
+    labels = label(city.grid, [b.exterior for b in blocks], [*city.centerlines, turn, path])
+    assert iou(labels, city.truth(blocks)) > 0.998
+
+
 def test_a_turning_circle_that_an_upper_road_cuts_is_road():
     grid = metric_grid(300, 240)
     street, spur = box(-50, 194, 350, 206), box(146, 90, 154, 195)
@@ -472,11 +486,37 @@ def test_of_a_carriageway_open_at_one_end_nothing_is_known():
     lines += [LineString([(-50, 106), (118, 106)]), LineString([(132, 106), (450, 106)])]
     # It leaves the street at a right angle, has no centerline, and leaves the sheet.
     lines += [LineString([(x, 109), (x, 260)]) for x in (120, 130)]
-    labels = label(grid, lines, [LineString([(-50, 100), (450, 100)])])
+    axes = np.array([LineString([(-50, 100), (450, 100)])])
+    result = label_regions(grid, burn_lines(lines, grid), lines, axes, WIDEST)
+    labels = result.labels
+    assert result.counts["regions_open_at_one_end"] == 1
     at = lambda x, y: labels[round((200 - y) / PIXEL), round(x / PIXEL)]  # noqa: E731
     assert at(125, 150) == 255
     assert at(125, 100) == 1
     assert at(60, 150) == at(300, 150) == 0
+
+
+def test_a_street_that_a_line_closes_where_it_meets_another_is_road(city):
+    # The far street's edge runs on past both mouths of the one between.
+    x = city.step_x
+    mouths = [
+        LineString([(x - 9, y), (x + 9, y)]) for y in (city.down / 2 + 80, 160 - city.down / 2)
+    ]
+    assert iou(label(city.grid, [*city.lines, *mouths], city.centerlines), city.truth()) > 0.998
+
+
+@pytest.mark.parametrize("gap", [0, 5])
+def test_road_whose_centerline_lies_in_the_halo_is_road_on_the_sheet(city, gap):
+    lines = without(city.lines, Point(1.5 * city.step_x, city.step_y - 8).buffer(gap / 2 + 0.01))
+    # The sheet's upper edge is 4 m below the street's centerline, and 4 m above its edge.
+    top = round((220 - city.step_y + 4) / PIXEL)
+    labels = label(city.grid, lines, city.centerlines)
+    sheet = (slice(top, top + 120), slice(300, 400))
+    axes = burn_lines(city.centerlines, city.grid)
+    assert not axes[sheet].any()
+    assert iou(labels[sheet], city.truth()[sheet]) > 0.99
+    alone = city.grid.window(300, top, 100, 120)
+    assert iou(label(alone, lines, city.centerlines), city.truth()[sheet]) == 0
 
 
 def test_a_roadbed_without_a_centerline_that_opens_at_full_width_is_road(city):
@@ -590,6 +630,20 @@ def test_a_held_out_city_keeps_its_streets(seed, broken):
         assert score > 0.99, f"{factor} times the widest street"
 
 
+@pytest.mark.parametrize("seed", [608, 619, 621, 625, 626, 627])
+def test_a_drawn_city_without_gaps_is_what_the_plain_rule_says(seed):
+    """Where that rule is right: so without levels, open ends and centerlines off the road."""
+    city = draw_city(seed, 0.0, unreal=False, open_ends=False, levels=False)
+    on_road = shapely.intersection(np.array(city.centerlines), city.roads.buffer(-1))
+    axes = [part for part in shapely.get_parts(on_road) if part.length > 1]
+    raster = rasterized(replace(city, centerlines=axes))
+    labels = label(raster.grid, raster.lines, raster.centerlines, 4 * WIDEST_DRAWN * 0.3048)
+    plain = plain_rule(raster.grid, raster.lines, raster.centerlines)
+    off_lines = raster.barrier == 0
+    assert (labels == plain)[off_lines].mean() >= 0.9999
+    assert iou(labels, raster.truth) > 0.99
+
+
 @pytest.mark.parametrize(
     ("pixel", "crs", "unit"), [(0.5, 32118, 1 / 0.3048), (1.0, 32118, 1 / 0.3048), (2.0, 2263, 1.0)]
 )
@@ -686,6 +740,12 @@ def test_a_stub_beside_a_gap_hides_no_end():
     lines = [LineString([(0, 0), (10, 0)]), LineString([(10, 0), (10.1, 0)])]
     lines.append(LineString([(14, 0), (20, 0)]))
     assert [round(chord.length, 6) for chord in close_gaps(lines, 0.1).lines] == [4.0]
+
+
+def test_a_line_that_comes_twice_hides_no_end():
+    lines = [LineString([(0, 0), (10, 0)]), LineString([(14, 0), (30, 0)])]
+    twice = [*lines, *(line.reverse() for line in lines)]
+    assert [chord.length for chord in close_gaps(twice, 0.1).lines] == [4.0]
 
 
 def test_an_outline_of_several_lines_is_closed_wherever_its_gap_lies():

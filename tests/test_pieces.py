@@ -39,8 +39,9 @@ def described():
     sheet = city.grid.window(size.start, size.start, length, length)
     number = np.arange(len(city.centerlines))
     width = np.where(number % 3 == 0, np.nan, 10.0)
-    pieces, throats = describe(result.findings, city.grid, sheet, 1000 + number, width)
-    return city, sheet, result.labels[city.scored], pieces, throats
+    labels = result.labels[city.scored]
+    pieces, throats = describe(result.findings, city.grid, sheet, 1000 + number, width, labels)
+    return city, sheet, labels, pieces, throats
 
 
 def test_pieces_cover_the_sheet_once(described):
@@ -50,6 +51,9 @@ def test_pieces_cover_the_sheet_once(described):
     assert shapely.union_all(pieces.geometry).area == pytest.approx(pieces.area.sum())
     metres = sheet.pixel_metres[0] * sheet.pixel_metres[1]
     np.testing.assert_allclose(pieces["area_m2"], pieces.area * metres, rtol=1e-6)
+    # Nothing was cut out here but the road that is one piece with a line's other side.
+    assert (pieces["mask_m2"] <= pieces["area_m2"]).all()
+    assert pieces["mask_m2"].sum() == pytest.approx(pieces["area_m2"].sum(), rel=1e-3)
     assert pieces["piece"].tolist() == list(range(1, len(pieces) + 1))
 
 
@@ -126,7 +130,9 @@ def test_ground_behind_a_throat_is_a_room_with_its_throat():
     lines += [LineString([(-50, 112), (350, 112)])]
     centerline = LineString([(-50, 106), (350, 106)])
     result = label_regions(grid, burn_lines(lines, grid), lines, [centerline], 30.0)
-    pieces, throats = describe(result.findings, grid, grid, np.array([7]), np.array([12.0]))
+    pieces, throats = describe(
+        result.findings, grid, grid, np.array([7]), np.array([12.0]), result.labels
+    )
     room = pieces[pieces["kind"] == "room"]
     assert room["rule"].tolist() == ["behind_throat"]
     assert room["throat_share"].iloc[0] >= 0
@@ -141,7 +147,7 @@ def test_ground_behind_a_throat_is_a_room_with_its_throat():
 
 def test_a_sheet_of_which_nothing_can_be_told_is_one_piece():
     grid = Grid(40, 30, rasterio.Affine(0.5, 0, 0, 0, -0.5, 200), rasterio.CRS.from_epsg(32118))
-    pieces, throats = whole_sheet(grid, 255, "no_lines")
+    pieces, throats = whole_sheet(grid, 255, "no_lines", np.full(grid.shape, 255))
     assert pieces["verdict"].tolist() == ["unknown"]
     assert pieces["area_m2"].iloc[0] == pytest.approx(40 * 30 * 0.25, rel=0.01)
     assert pieces.total_bounds.tolist() == list(grid.bounds)
@@ -193,6 +199,29 @@ def test_the_command_writes_the_record(described, tmp_path, crs, with_lines):
     assert (pieces.crs is None) == (crs is None)
     assert pieces.area.sum() == pytest.approx(inner.width * inner.height)
     shares = json.loads((tmp_path / "m.json").read_text())["shares"]
+    # The record says what was decided, and what islands and area left of it.
+    left, bottom, right, top = inner.bounds
+    island, area = box(left, bottom, left + 400, top), box(left, bottom, right, bottom + 600)
+    for name, shape in (("island", island), ("area", area)):
+        gpd.GeoDataFrame(geometry=[shape], crs=crs).to_file(tmp_path / f"{name}.gpkg")
+    done = subprocess.run(
+        [*command, "--labels.islands.path=island.gpkg", "--area.path=area.gpkg"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(__file__).parent.parent / "workflow"), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    cut = gpd.read_file(tmp_path / "m_pieces.gpkg", layer="pieces")
+    assert cut["area_m2"].tolist() == pieces["area_m2"].tolist()
+    with rasterio.open(tmp_path / "m.tif") as mask:
+        written = (mask.read(1) == 1).sum() * inner.ground_sample_distance**2
+    if with_lines:
+        assert cut.loc[cut["verdict"] == "road", "mask_m2"].sum() == pytest.approx(
+            written, rel=1e-3
+        )
+        assert 0 < written < 0.7 * pieces.loc[pieces["verdict"] == "road", "mask_m2"].sum()
     road = pieces.loc[pieces["verdict"] == "road"].area.sum() / pieces.area.sum()
     assert shares["road"] == pytest.approx(road, abs=1e-4)
     if not with_lines:

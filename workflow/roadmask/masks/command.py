@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,10 +22,10 @@ from roadmask.files import write_json
 from roadmask.grid import Grid
 from roadmask.lines import read_vectors
 from roadmask.masks.buffer import buffer_labels
-from roadmask.masks.pieces import describe, whole_sheet, write_pieces
+from roadmask.masks.pieces import Findings, describe, whole_sheet, write_pieces
 from roadmask.masks.polygons import burn_polygons, polygon_labels
 from roadmask.masks.raster import raster_labels
-from roadmask.masks.regions import RegionLabels, label_regions
+from roadmask.masks.regions import label_regions
 from roadmask.raster import environment, read_window, write_cog
 from roadmask.shift import Shift, parse_shift
 from roadmask.style import (
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
         with rasterio.open(arguments.scene) as dataset:
             grid = Grid.from_dataset(dataset)
         shift = parse_shift(arguments.shift)
-        labels, counts = _label(arguments, grid, classes, shift)
+        labels, counts, evidence = _label(arguments, grid, classes, shift)
         labels = labels.copy()
         islands = _polygons(arguments, "labels.islands", grid, shift)
         if islands is not None:
@@ -92,6 +93,8 @@ def run(arguments: argparse.Namespace) -> None:
             inside = inside_area(shapely.union_all(area), grid)
             if inside is not None:
                 labels[~inside] = UNKNOWN
+        if evidence is not None and arguments.pieces is not None:
+            write_pieces(arguments.pieces, *evidence.describe(grid, labels))
         write_cog(
             arguments.output,
             grid,
@@ -128,14 +131,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _label(
     arguments: argparse.Namespace, grid: Grid, classes: ClassTable, shift: Shift | None
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Return the labels on the scene's grid, and what there is to count.
+) -> tuple[np.ndarray, dict[str, int], _Evidence | None]:
+    """Return the labels on the scene's grid, what there is to count, and what decided.
 
     The lines that `regions` and `buffer` take were moved when they were read.
     """
     if arguments.method == "regions":
-        result = _from_regions(arguments, grid)
-        return result.labels, result.counts
+        return _from_regions(arguments, grid)
     if arguments.method == "buffer":
         vectors = _required(arguments.vectors, "--vectors", arguments.method)
         centerlines = read_vectors(vectors, "centerlines")
@@ -143,7 +145,8 @@ def _label(
         metres = widest.on_ground(grid.ground_sample_distance)
         labels = buffer_labels(centerlines, grid, metres, arguments.ends)
         unknown = int(centerlines["width_m"].isna().sum())
-        return labels, {"centerlines": len(centerlines), "centerlines_without_width": unknown}
+        counts = {"centerlines": len(centerlines), "centerlines_without_width": unknown}
+        return labels, counts, None
     if arguments.method == "polygons":
         source = source_from(arguments, "labels.polygons")
         if source is None:
@@ -162,7 +165,7 @@ def _label(
             columns_key="labels.polygons.field",
         )
         frame = layer.frame if shift is None else shift.move(layer.frame, grid)
-        return polygon_labels(frame, grid, classes, field), {"polygons": len(frame)}
+        return polygon_labels(frame, grid, classes, field), {"polygons": len(frame)}, None
     raster = raster_labels(
         _required(arguments.raster, "labels.raster", arguments.method),
         grid,
@@ -172,10 +175,36 @@ def _label(
         tolerance=arguments.tolerance,
     )
     labels = raster.labels if shift is None else shift.move_raster(raster.labels, grid)
-    return labels, raster.counts
+    return labels, raster.counts, None
 
 
-def _from_regions(arguments: argparse.Namespace, grid: Grid) -> RegionLabels:
+@dataclass(frozen=True)
+class _Evidence:
+    """What a label was decided from: the findings on a grid, and the centerlines."""
+
+    findings: Findings | None
+    wide: Grid
+    centerlines: gpd.GeoDataFrame
+
+    def describe(self, grid: Grid, mask: np.ndarray) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+        """Return the pieces and throats of a sheet whose label is written as `mask`."""
+        if self.findings is None and len(self.centerlines):
+            return whole_sheet(grid, UNKNOWN, "no_lines", mask)
+        if self.findings is None:
+            return whole_sheet(grid, OTHER, "no_centerline", mask)
+        return describe(
+            self.findings,
+            self.wide,
+            grid,
+            self.centerlines["source_fid"].to_numpy(dtype=np.int64),
+            self.centerlines["width_m"].to_numpy(dtype=float),
+            mask,
+        )
+
+
+def _from_regions(
+    arguments: argparse.Namespace, grid: Grid
+) -> tuple[np.ndarray, dict[str, int], _Evidence]:
     lines = _required(arguments.lines, "--lines", arguments.method)
     vectors = _required(arguments.vectors, "--vectors", arguments.method)
     with rasterio.open(lines) as dataset:
@@ -203,27 +232,7 @@ def _from_regions(arguments: argparse.Namespace, grid: Grid) -> RegionLabels:
             "%s: centerlines but no street line: nothing of it is known", arguments.scene.stem
         )
     cut = result.labels[y : y + grid.height, x : x + grid.width]
-    if arguments.pieces is not None:
-        _write_evidence(arguments.pieces, result, wide, grid, centerlines)
-    return RegionLabels(cut, result.counts)
-
-
-def _write_evidence(
-    path: Path, result: RegionLabels, wide: Grid, grid: Grid, centerlines: gpd.GeoDataFrame
-) -> None:
-    """Write what the label was decided from."""
-    if result.findings is None:
-        rule = "no_lines" if len(centerlines) else "no_centerline"
-        layers = whole_sheet(grid, UNKNOWN if len(centerlines) else OTHER, rule)
-    else:
-        layers = describe(
-            result.findings,
-            wide,
-            grid,
-            centerlines["source_fid"].to_numpy(dtype=np.int64),
-            centerlines["width_m"].to_numpy(dtype=float),
-        )
-    write_pieces(path, *layers)
+    return cut, result.counts, _Evidence(result.findings, wide, centerlines)
 
 
 def _required(path: Source | None, option: str, method: str) -> Source:

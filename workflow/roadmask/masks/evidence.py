@@ -45,6 +45,8 @@ OPEN_WIDTH = 1.5
 AT_EDGE = 0.15
 # Share of the centerline's length that must see lines along it.
 SEEN_LENGTH, SEEN_IN_NETWORK = 0.4, 0.2
+# Share of it that must see them on both sides at once, in what is no network.
+SEEN_ON_BOTH = 0.25
 # A region of any area is street where lines are seen on both sides over this share of it.
 LEAKY_LENGTH = 0.6
 # Pixels around a crossing of lines that tell which regions meet there.
@@ -175,6 +177,10 @@ def gather_evidence(
     # A street that leaks into a block is known by what it sees, whatever the area.
     slender |= share(width <= limit) >= LEAKY_LENGTH
     seen_enough = share(plausible) >= np.where(network, SEEN_IN_NETWORK, SEEN_LENGTH)
+    # What narrows towards a corner is a block on whose edge a street's line runs: over some
+    # length, a street has lines along both of its sides.
+    on_both = share(steady.all(axis=1)) >= SEEN_ON_BOTH
+    seen_enough &= network | on_both | (length * SPACING < WINDOW)
     road = (length > 0) & (share(good) >= FITTING_LENGTH) & seen_enough & (slender | network)
     near = near_in_group(plausible, stretch)
     short = np.bincount(stretch)[stretch] * SPACING < WINDOW / 2

@@ -215,12 +215,15 @@ def loose_ends(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> Loos
 
 
 def _without_stubs(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> np.ndarray:
-    """Return the single line strings that are longer than what counts as touching.
+    """Return the single line strings, once each, that are longer than what counts as touching.
 
     A stub touches its neighbour with both ends: without it, the neighbour's own end is loose.
+    So is that of a line that comes twice, as the edge between two features does.
     """
     parts = shapely.get_parts(np.asarray(lines, dtype=object))
-    return np.asarray(parts[shapely.length(parts) > STUB * touch])
+    parts = parts[shapely.length(parts) > STUB * touch]
+    _, first = np.unique(shapely.to_wkb(shapely.normalize(parts)), return_index=True)
+    return np.asarray(parts[np.sort(first)])
 
 
 def _segments(starts: np.ndarray, ends: np.ndarray, shorter: float) -> np.ndarray:

@@ -6,9 +6,11 @@ that belongs to one centerline or one intersection, or the ground behind a throa
 
 - ``piece`` int32, from 1; ``verdict`` road, other or unknown; ``rule`` which decided (below);
 - ``kind`` region, street, intersection or room; ``source_fid`` of a street's centerline;
-- ``area_m2``; ``axis_m`` length of centerlines inside; ``width_m`` median distance from line
-  to line across them; ``given_width_m`` by attribute; ``seen_share`` of the axis along which
-  a line runs on both sides, in view;
+- ``area_m2``; ``mask_m2`` of it as the mask has it, that is without what ``labels.islands``
+  and ``area`` cut out afterwards;
+- ``axis_m`` length of centerlines inside; ``width_m`` median distance from line to line across
+  them; ``given_width_m`` by attribute; ``seen_share`` of the axis along which a line runs on
+  both sides, in view;
 - ``closed_share``, ``throat_share`` of the outline that lies on street lines and on throats
   (the rest is open to other pieces of the same road, or the sheet's edge);
 - ``levels`` 2 where lines of two levels cross on its outline, else 1.
@@ -134,15 +136,29 @@ class PieceMap:
     room: np.ndarray
 
 
-def whole_sheet(grid: Grid, value: int, rule: str) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
-    """Describe a sheet of which all is one piece: nothing to tell it by was given."""
+def whole_sheet(
+    grid: Grid, value: int, rule: str, mask: np.ndarray
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Describe a sheet of which all is one piece: nothing to tell it by was given.
+
+    Parameters
+    ----------
+    grid
+        The sheet's.
+    value, rule
+        What it was taken for, and why.
+    mask
+        ``(h, w)`` uint8: the label as it is written.
+    """
+    pixel_area = grid.ground_sample_distance**2
     record = {
         "piece": np.array([1], np.int32),
         "verdict": [VERDICTS[value]],
         "rule": [rule],
         "kind": ["region"],
         "source_fid": _nullable([-1]),
-        "area_m2": [grid.width * grid.height * grid.ground_sample_distance**2],
+        "area_m2": [grid.width * grid.height * pixel_area],
+        "mask_m2": [np.count_nonzero(mask == value) * pixel_area],
         **{name: [0.0] for name in ("axis_m", "closed_share", "throat_share")},
         **{name: [np.nan] for name in ("width_m", "given_width_m", "seen_share")},
         "levels": np.array([1], np.int32),
@@ -158,6 +174,7 @@ def describe(
     grid: Grid,
     source_fid: np.ndarray,
     given_width: np.ndarray,
+    mask: np.ndarray,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Describe the pieces of a sheet and its throats.
 
@@ -169,6 +186,8 @@ def describe(
         The grid of the findings, halo included, and the sheet's own.
     source_fid, given_width
         ``(centerlines,)`` number of the feature, and metres of width by attribute or NaN.
+    mask
+        ``(h, w)`` uint8: the sheet's label as it is written.
 
     Returns
     -------
@@ -199,6 +218,7 @@ def describe(
     pixels = np.zeros(count, np.int64)
     pixels[local.reshape(-1)] = np.arange(local.size)
     verdict = found.labels[window].reshape(-1)[pixels]
+    kept = np.bincount(local[mask == verdict[local]], minlength=count)
     street, room = mapped.street[original], mapped.room[original]
     rules = found.rules[mapped.region[original]].astype(object)
     rules[street >= 0] = "street"
@@ -218,6 +238,7 @@ def describe(
         "kind": kinds,
         "source_fid": _nullable(np.where(street >= 0, source_fid[np.maximum(street, 0)], -1)),
         "area_m2": area * pixel_area,
+        "mask_m2": kept * pixel_area,
         "axis_m": stations_in * SPACING,
         "width_m": _medians(owner, width, count),
         "given_width_m": _medians(owner, given_width[source], count),

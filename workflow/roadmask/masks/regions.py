@@ -85,7 +85,8 @@ class RegionLabels:
     labels
         ``(h, w)`` uint8: 0 other, 1 road, 255 not known.
     counts
-        Regions, road regions, chords, rooms cut off at a throat, rooms not known.
+        Regions, road regions, chords, regions without a centerline that are road or not known
+        for where they open, rooms cut off at a throat, rooms not known.
     findings
         All it was decided from; None where no lines or no centerlines are.
     """
@@ -193,6 +194,8 @@ def label_regions(
             regions=count - 1,
             road=int(evidence.road.sum()),
             chords=len(chords),
+            opened=int((opened & ~road).sum()),
+            half_open=int(half_open.sum()),
             cut=cut,
             unknown=doubtful,
         ),
@@ -552,12 +555,20 @@ def turning_circles(stations: Stations, depth: np.ndarray, frame: Frame) -> np.n
 
 
 def _counts(
-    regions: int = 0, road: int = 0, chords: int = 0, cut: int = 0, unknown: int = 0
+    regions: int = 0,
+    road: int = 0,
+    chords: int = 0,
+    opened: int = 0,
+    half_open: int = 0,
+    cut: int = 0,
+    unknown: int = 0,
 ) -> dict[str, int]:
     return {
         "regions": regions,
         "road_regions": road,
         "gaps_closed": chords,
+        "regions_open_at_both_ends": opened,
+        "regions_open_at_one_end": half_open,
         "rooms_cut_off": cut,
         "rooms_not_known": unknown,
     }
