@@ -8,6 +8,7 @@ workflow does it. A tile is bad where its label's IoU with the city's truth is u
 prints how many of the bad tiles lie in the tenth of the tiles that is doubted most.
 
     python benchmarks/planted_faults.py FOLDER --seeds 21,22,23
+    python benchmarks/planted_faults.py FOLDER --seeds 1,2 --kind drawn
 """
 
 from __future__ import annotations
@@ -22,23 +23,24 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import rasterio
 import shapely
+from rasterio.features import rasterize
 from shapely import LineString, Point, Polygon
 from shapely.ops import substring
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
+from drawn_pictures import write_city
+
 from roadmask.__main__ import main as roadmask
 from roadmask.demo import layout
 
-GROUND = (
-    layout.WEST,
-    layout.SOUTH,
-    layout.WEST + layout.WIDTH,
-    layout.SOUTH + layout.HEIGHT,
-)
 # Not built, under ground or on water: no fault of theirs would show.
 UNREAL = ("4", "5", "6", "7", "12", "14")
+
+
+Bounds = tuple[float, float, float, float]
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Map:
         Street lines and centerlines.
     roads
         The roadbeds, for labels from polygons.
+    ground
+        West, south, east and north of the sheets.
     rng
         Where and how large.
     """
@@ -58,12 +62,13 @@ class Map:
     edges: gpd.GeoDataFrame
     axes: gpd.GeoDataFrame
     roads: gpd.GeoDataFrame
+    ground: Bounds
     rng: np.random.Generator
 
     def choose(self, frame: gpd.GeoDataFrame, usable: np.ndarray) -> int:
         """Choose a feature on the sheets."""
         centre = shapely.get_coordinates(shapely.centroid(frame.geometry.to_numpy()))
-        west, south, east, north = GROUND
+        west, south, east, north = self.ground
         inside = (centre > (west, south)).all(axis=1) & (centre < (east, north)).all(axis=1)
         return int(self.rng.choice(np.flatnonzero(inside & usable)))
 
@@ -73,7 +78,7 @@ class Map:
 
     def place(self, margin: float) -> np.ndarray:
         """Choose a place on the sheets."""
-        west, south, east, north = GROUND
+        west, south, east, north = self.ground
         low, high = (west + margin, south + margin), (east - margin, north - margin)
         return np.asarray(self.rng.uniform(low, high))
 
@@ -119,6 +124,14 @@ def axis_astray(city: Map) -> None:
     end = (start.x + reach * math.cos(angle), start.y + reach * math.sin(angle))
     stray = row.set_geometry([LineString([(start.x, start.y), end])])
     city.axes = pd.concat([city.axes, stray], ignore_index=True)
+
+
+def width_wrong(city: Map) -> None:
+    """Write half or twice the width that a street has."""
+    at = city.choose(city.axes, city.real_axes() & (city.axes.geometry.length.to_numpy() > 60))
+    field = layout.CENTERLINES.width_field
+    factor = city.rng.choice([0.5, 2.0])
+    city.axes.loc[city.axes.index[at], field] = float(city.axes[field].iloc[at]) * factor
 
 
 def map_shifted(city: Map) -> None:
@@ -170,6 +183,8 @@ PLANS: dict[str, tuple[str, tuple[Fault, ...]]] = {
     "shifted": ("regions", (map_shifted, *[curb_gone] * 3)),
     "roadbeds": ("polygons", (roadbed_gone, ground_added, ground_added)),
     "shifted roadbeds": ("polygons", (map_shifted, roadbed_gone)),
+    "widths": ("buffer", (map_shifted, axis_gone, axis_astray, *[width_wrong] * 2)),
+    "ready masks": ("raster", (map_shifted, roadbed_gone, ground_added)),
 }
 
 
@@ -179,20 +194,40 @@ def call(*arguments: object) -> None:
         raise SystemExit(f"failed: {' '.join(map(str, arguments))}")
 
 
-def build(folder: Path, seed: int, broken: float) -> None:
+def build(folder: Path, seed: int, broken: float, kind: str = "demo") -> None:
     """Make a city's sheets and tiles, once."""
     log = ("--log", folder / "log.txt")
     if (folder / "built").exists():
         return
-    city = ("--demo.seed", seed, "--demo.broken_lines", broken)
-    call("demo", "--output", folder / "demo", *city, *log)
-    for scene in layout.SCENES:
-        tif, manifest = folder / "scenes" / f"{scene}.tif", folder / "tiles" / f"{scene}.json"
-        source = folder / "demo" / "imagery" / f"{scene}.jp2"
-        call("scenes", source, "--output", tif, "--imagery.georeference=required", *log)
+    if kind == "drawn":
+        write_city(folder / "demo", folder / "scenes" / "drawn.tif", seed, broken)
+    else:
+        city = ("--demo.seed", seed, "--demo.broken_lines", broken)
+        call("demo", "--output", folder / "demo", *city, *log)
+        for scene in layout.SCENES:
+            tif = folder / "scenes" / f"{scene}.tif"
+            source = folder / "demo" / "imagery" / f"{scene}.jp2"
+            call("scenes", source, "--output", tif, "--imagery.georeference=required", *log)
+    for tif in sheets(folder):
+        manifest = folder / "tiles" / f"{tif.stem}.json"
         sizes = ("--tiles.size=256", "--tiles.overlap=0", "--imagery.bands=1,2,3")
         call("tiles", tif, "--output", manifest, *sizes, *log)
     (folder / "built").touch()
+
+
+def sheets(folder: Path) -> list[Path]:
+    """Return a city's pictures."""
+    return sorted((folder / "scenes").glob("*.tif"))
+
+
+def bounds(folder: Path) -> Bounds:
+    """Return the ground of a city's pictures."""
+    found = []
+    for tif in sheets(folder):
+        with rasterio.open(tif) as picture:
+            found.append(picture.bounds)
+    west, south, east, north = zip(*found, strict=True)
+    return min(west), min(south), max(east), max(north)
 
 
 def spoil(folder: Path, out: Path, plan: str, seed: int) -> str:
@@ -204,7 +239,7 @@ def spoil(folder: Path, out: Path, plan: str, seed: int) -> str:
     roads = gpd.read_file(folder / "demo" / "truth.gpkg", layer="roads")
     rng = np.random.default_rng([seed, list(PLANS).index(plan)])
     flat = [frame.explode(ignore_index=True) for frame in (edges, axes, roads)]
-    city = Map(*flat, rng)
+    city = Map(*flat, bounds(folder), rng)
     for fault in faults:
         fault(city)
     out.mkdir(parents=True, exist_ok=True)
@@ -213,32 +248,64 @@ def spoil(folder: Path, out: Path, plan: str, seed: int) -> str:
     return method
 
 
-def measure(folder: Path, out: Path, method: str) -> pd.DataFrame:
-    """Label a spoiled map and measure its tiles."""
+def label(folder: Path, out: Path, method: str) -> None:
+    """Label a spoiled map, once."""
+    if (out / "labelled").exists():
+        return
     log = ("--log", out / "log.txt")
-    tables = []
-    for scene in layout.SCENES:
-        tif, manifest = folder / "scenes" / f"{scene}.tif", folder / "tiles" / f"{scene}.json"
-        lines = ("--lines", out / f"{scene}_lines.tif", "--vectors", out / f"{scene}.gpkg")
-        mask, cut = out / f"{scene}.tif", out / "masks" / f"{scene}.json"
-        pieces = out / f"{scene}_pieces.gpkg"
-        given: list[str | Path] = ["--labels.max_road_width=150 ft"]
-        if method == "regions":
+    for tif in sheets(folder):
+        scene, manifest = tif.stem, folder / "tiles" / f"{tif.stem}.json"
+        lines, vectors = out / f"{scene}_lines.tif", out / f"{scene}.gpkg"
+        mask, given = out / f"{scene}.tif", ["--labels.max_road_width=150 ft"]
+        if method in ("regions", "buffer"):
+            edges = ("--street_lines.path", out / "edges.gpkg")
+            edges += ("--street_lines.where", layout.STREET_LINES.where)
             call(
-                *("lines", tif, "--output", lines[1], "--vectors", lines[3]),
-                *("--lines.halo=200 ft", "--street_lines.path", out / "edges.gpkg"),
-                *("--street_lines.where", layout.STREET_LINES.where),
+                *("lines", tif, "--output", lines, "--vectors", vectors),
+                *("--lines.halo=200 ft", *(edges if method == "regions" else ())),
                 *("--centerlines.path", out / "axes.gpkg"),
                 *("--centerlines.where", layout.CENTERLINES.where),
                 *("--centerlines.width_field", layout.CENTERLINES.width_field, *log),
             )
-            given += [*lines, "--pieces", pieces]
-        else:
+            given += ["--lines", lines, "--vectors", vectors]
+        if method == "regions":
+            given += ["--pieces", out / f"{scene}_pieces.gpkg"]
+        elif method == "polygons":
             given += ["--labels.polygons.path", out / "roads.gpkg"]
+        elif method == "raster":
+            given += ["--labels.raster", draw_mask(tif, out, scene)]
         kinds = (f"--labels.method={method}", '--classes={"road": 1}')
         call("masks", tif, "--output", mask, *kinds, *given, *log)
-        call("cut", mask, "--manifest", manifest, "--output", cut, *log)
-        evidence = [*(lines if method == "regions" else ())]
+        call(
+            *("cut", mask, "--manifest", manifest, "--output", out / "masks" / f"{scene}.json"),
+            *log,
+        )
+    (out / "labelled").touch()
+
+
+def draw_mask(tif: Path, out: Path, scene: str) -> Path:
+    """Write a ready mask of the roadbeds, 255 on road."""
+    path = out / f"{scene}_ready.tif"
+    roads = gpd.read_file(out / "roads.gpkg").geometry
+    with rasterio.open(tif) as picture:
+        drawn = rasterize(roads, picture.shape, transform=picture.transform, default_value=255)
+        profile = {"crs": picture.crs, "transform": picture.transform, "dtype": "uint8"}
+        shape = {"width": picture.width, "height": picture.height, "count": 1}
+        with rasterio.open(path, "w", driver="GTiff", compress="deflate", **profile, **shape) as to:
+            to.write(drawn.astype("uint8"), 1)
+    return path
+
+
+def measure(folder: Path, out: Path) -> pd.DataFrame:
+    """Measure the tiles of a labelled map."""
+    log = ("--log", out / "log.txt")
+    tables = []
+    for tif in sheets(folder):
+        scene, manifest = tif.stem, folder / "tiles" / f"{tif.stem}.json"
+        mask, cut = out / f"{scene}.tif", out / "masks" / f"{scene}.json"
+        lines, vectors = out / f"{scene}_lines.tif", out / f"{scene}.gpkg"
+        pieces = out / f"{scene}_pieces.gpkg"
+        evidence = ["--lines", lines, "--vectors", vectors] if lines.exists() else []
         evidence += ["--pieces", pieces] if pieces.exists() else []
         results = [out / f"{scene}_{name}" for name in ("measures.csv", "offset.json")]
         call(
@@ -280,17 +347,20 @@ def main() -> None:
     parser.add_argument("--seeds", default="21,22,23")
     parser.add_argument("--broken", type=float, default=0.1)
     parser.add_argument("--plans", default=",".join(PLANS))
+    parser.add_argument("--kind", choices=("demo", "drawn"), default="demo")
     arguments = parser.parse_args()
     total = np.zeros(3, int)
     print(f"{'city':>6}  {'planted':18} {'bad':>4} {'in the doubted tenth':>21}")
     for seed in map(int, arguments.seeds.split(",")):
-        folder = arguments.folder / f"city_{seed}_{arguments.broken:g}"
-        build(folder, seed, arguments.broken)
+        folder = arguments.folder / f"{arguments.kind}_{seed}_{arguments.broken:g}"
+        build(folder, seed, arguments.broken, arguments.kind)
         for plan in arguments.plans.split(","):
             out = folder / plan.replace(" ", "_")
             table = out / "tiles.csv"
             if not table.exists():
-                measure(folder, out, spoil(folder, out, plan, seed)).to_csv(table, index=False)
+                if not (out / "labelled").exists():
+                    label(folder, out, spoil(folder, out, plan, seed))
+                measure(folder, out).to_csv(table, index=False)
             caught, bad, count = found(pd.read_csv(table))
             total += caught, bad, min(bad, count)
             print(f"{seed:>6}  {plan:18} {bad:>4} {caught:>21}", flush=True)

@@ -118,7 +118,7 @@ def _scored(strip: Strip, part: tuple[slice, slice], task: Task) -> dict[str, An
     known = inside & (truth != UNKNOWN) & (predicted != UNKNOWN)
     confusion = confusion_of(truth[known], predicted[known], len(task.names))
     pixels = int(confusion.sum())
-    iou = iou_of(confusion)
+    iou = iou_of_classes_in_truth(confusion)
     present = ~np.isnan(iou)
     hits, labelled, found = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     row: dict[str, Any] = {
@@ -138,7 +138,9 @@ def _scored(strip: Strip, part: tuple[slice, slice], task: Task) -> dict[str, An
     if strip.road is not None:
         # True road without a prediction is a miss.
         known = inside & ((predicted != UNKNOWN) | strip.road[part])
-        road = iou_of(confusion_of(strip.road[part][known], predicted[known] == task.road, 2))[1]
+        road = iou_of_classes_in_truth(
+            confusion_of(strip.road[part][known], predicted[known] == task.road, 2)
+        )[1]
         row["reference_iou"] = None if np.isnan(road) else float(road)
     return row
 
@@ -149,7 +151,7 @@ def confusion_of(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> 
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
-def iou_of(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+def iou_of_classes_in_truth(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the IoU of each class, NaN where the truth does not hold it."""
     hits, truth = np.diagonal(confusion), confusion.sum(axis=1)
     found = ratio(hits, truth + confusion.sum(axis=0) - hits)

@@ -19,14 +19,17 @@ from roadmask.style import UNKNOWN
 Values = NDArray[np.float32]
 
 # Metres of a cell: smaller than a car, larger than the grain of asphalt.
-CELL_METRES = 0.9
+CELL_METRES = 0.6
 # Cells of a sheet at most, so that memory and time don't grow with its pixels.
 MOST_CELLS = 4_000_000
 # Cells around a place of which it takes colour and grain.
-SPREADS = (2.0, 4.0, 8.0)
+SPREADS = (1.5, 3.0, 6.0, 12.0)
 # Parts of the sheet, and the edge of the squares they are made of, in cells.
 FOLDS = 4
-FOLD_CELLS = 48
+FOLD_CELLS = 72
+# Half of the other ground that is learned from lies so near to road: pavements and verges, in
+# which labels that are off get lost.
+NEAR_ROAD_CELLS = 13
 # Cells of each kind that a part learns from, and below which it learns nothing.
 MOST_EXAMPLES, LEAST_EXAMPLES = 3000, 200
 SEED = 1
@@ -141,13 +144,18 @@ def road_likeness(cells: Values, label: NDArray[np.uint8]) -> NDArray[np.float32
 def _examples(
     label: NDArray[np.uint8], usable: NDArray[np.bool_], part: int
 ) -> NDArray[np.int64] | None:
-    """Choose as many cells of road as of other ground."""
+    """Choose as many cells of road as of other ground, and half of that beside road."""
     rng = np.random.default_rng([SEED, part])
-    kinds = [
-        np.flatnonzero(usable & (label > 0) & (label != UNKNOWN)),
-        np.flatnonzero(usable & (label == 0)),
-    ]
-    count = min(MOST_EXAMPLES, *(len(kind) for kind in kinds))
+    is_road, is_other = (label > 0) & (label != UNKNOWN), label == 0
+    size = 2 * NEAR_ROAD_CELLS + 1
+    near = cv2.dilate(is_road.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+    road, beside, rest = (
+        np.flatnonzero(usable & kind) for kind in (is_road, is_other & near, is_other & ~near)
+    )
+    count = min(MOST_EXAMPLES, len(road), len(beside) + len(rest))
     if count < LEAST_EXAMPLES:
         return None
-    return np.sort(np.concatenate([rng.choice(kind, count, replace=False) for kind in kinds]))
+    few = min(len(beside), max(count // 2, count - len(rest)))
+    numbers = ((road, count), (beside, few), (rest, count - few))
+    chosen = [rng.choice(cells, number, replace=False) for cells, number in numbers]
+    return np.sort(np.concatenate(chosen))

@@ -58,9 +58,9 @@ class Evidence:
     edge_loss
         By how much better they would lie elsewhere, 0 to 2.
     offset_m
-        How far from here that is, with the blocks around, in metres.
-    offset_share
-        What such an offset costs along the outlines, as far as it is sure.
+        How far off the label most likely lies here, in metres.
+    misplaced_chance
+        How likely it lies off by so much that it is bad.
     unlike_road_share
         Road that looks like other ground.
     like_road_share
@@ -92,7 +92,11 @@ class Evidence:
     edge_agreement: float = MISSING
     edge_loss: float = MISSING
     offset_m: float = MISSING
-    offset_share: float = MISSING
+    misplaced_chance: float = MISSING
+    misplaced_share: float = MISSING
+    blind_share: float = MISSING
+    strange_share: float = MISSING
+    alike_share: float = MISSING
     unlike_road_share: float = MISSING
     like_road_share: float = MISSING
     contrast: float = MISSING
@@ -129,6 +133,8 @@ class PieceSums:
         Metres from the tile to the nearest throat; 0 inside.
     cut_width_m
         Metres of throats in the tile at which ground was cut off.
+    end_width_m
+        Metres of throats in the tile at which a road was ended where its lines do.
     """
 
     pieces: float = MISSING
@@ -140,6 +146,7 @@ class PieceSums:
     seen_share: float = MISSING
     throat_m: float = MISSING
     cut_width_m: float = MISSING
+    end_width_m: float = MISSING
 
 
 def names(*kinds: type) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from roadmask.quality.evidence import (
     MapLines,
     Sheet,
     correlate_blocks,
+    correlate_looks,
     in_pixels,
     learn_likeness,
     read_streets,
@@ -122,6 +123,7 @@ def _rows(
     """Measure every tile, those outside `area` included."""
     images = pairs.images
     likeness, streets, widest = learn_likeness(sheet), read_streets(sheet), street_width(sheet)
+    looks = correlate_looks(sheet, blocks, likeness)
     cut = {tile.name: tile for tile in images.tiles}
     for tile in TileGrid(images.scene, images.grid, images.size, images.overlap):
         shares, evidence, sums, sharp = NOTHING, Evidence(), PieceSums(), math.nan
@@ -129,7 +131,7 @@ def _rows(
             pair = pairs.read(cut[tile.name])
             shares = measure(pair.image, pair.valid, pair.label)
             sharp = sharpness(pair.image, pair.valid)
-            evidence = weigh(sheet, tile, blocks, likeness, streets, widest)
+            evidence = weigh(sheet, tile, blocks, looks, likeness, streets, widest)
             sums = PieceSums() if pieces is None else pieces.sums(sheet.grid, tile)
         found = doubt(shares, evidence, sums)
         yield {

@@ -1,9 +1,9 @@
 """One number for the doubt about a tile's label, and what speaks against it most.
 
-Each kind of evidence alone would make a label doubtful to some degree; the doubt is that at
-least one of them is right (a noisy "or"). How much each kind is worth was fitted on demo
-cities with planted faults (`benchmarks/planted_faults.py`), so that the number is near the
-share of such tiles whose label is bad: an IoU with the truth under 0.9.
+Each kind of evidence raises the logarithm of the odds that a label is bad (an IoU with the
+truth under 0.9), up to its weight: logistic regression on signs that saturate, none of which
+can lower the doubt. The weights were fitted on cities with planted faults
+(`benchmarks/planted_faults.py`) by `benchmarks/fit_doubt.py`, which prints the table below.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from roadmask.quality.columns import Evidence, PieceSums, Shares
 
-# Below it nothing is said to speak against a label.
-WORTH_SAYING = 0.05
+# Points below which a sign is not said to speak against a label.
+WORTH_SAYING = 0.5
 
 
 @dataclass(frozen=True)
@@ -26,21 +26,26 @@ class Sign:
     words
         What it says of a tile.
     weight
-        The doubt that it alone can raise.
+        The points that it can add to the logarithm of the odds.
     half
-        The value at which it raises half of that.
+        The value at which it adds half of them.
     """
 
     words: str
     weight: float
     half: float
 
-    def doubt(self, value: float) -> float:
-        """Return the doubt that a value raises; none where it could not be measured."""
-        if math.isnan(value) or value <= 0:
-            return 0.0
-        ratio = (value / self.half) ** 2
-        return self.weight * ratio / (1 + ratio)
+    def points(self, value: float) -> float:
+        """Return what a value adds; nothing where it could not be measured."""
+        return self.weight * saturated(value, self.half)
+
+
+def saturated(value: float, half: float) -> float:
+    """Return how far a value speaks against a label, from 0 to 1, half way at `half`."""
+    if math.isnan(value) or value <= 0:
+        return 0.0
+    ratio = (value / half) ** 2
+    return ratio / (1 + ratio)
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ class Doubt:
     reason: str
 
 
-# Doubt that stays where nothing speaks against a label.
-LEAST = 0.003
+# Logarithm of the odds where nothing speaks against a label.
+BASE = -6.0
 # Outlines that are right lie on edges of the picture, and part what looks like road from what
 # does not, at least as well as this.
 GOOD_AGREEMENT, GOOD_CONTRAST = 0.3, 0.45
@@ -70,6 +75,10 @@ LINES_OF_STREET, STRAY = 2.0, 0.1
 HINT = 0.3
 SIGNS = {
     "offset": Sign("its outlines lie beside edges of the picture", 0.75, 0.08),
+    "misplaced": Sign("parts of it lie beside the picture", 1.0, 0.1),
+    "blind": Sign("nothing in the picture bears its outlines out", 1.0, 0.3),
+    "strange": Sign("its road does not look like road", 1.0, 0.1),
+    "alike": Sign("ground beside its road looks like road", 1.0, 0.1),
     "edges": Sign("its outlines would lie better elsewhere", 0.2, 0.45),
     "agreement": Sign("its outlines don't follow edges of the picture", 0.2, 0.35),
     "contrast": Sign("both sides of its outlines look alike", 0.25, 0.35),
@@ -86,6 +95,7 @@ SIGNS = {
     "open": Sign("its outlines leave the street lines", 0.65, 0.45),
     "thin": Sign("its road is a thin sliver", 0.1, 0.2),
     "cut": Sign("ground was cut off its road at a gap", 0.3, 15.0),
+    "end": Sign("its road ends where lines do", 1.0, 15.0),
     "close_call": Sign("the rule that decided it was a close call", 0.4, 0.4),
 }
 
@@ -101,18 +111,21 @@ def doubt(shares: Shares, evidence: Evidence, pieces: PieceSums) -> Doubt:
     if shares.nodata_share == 1 or shares.unknown_share == 1:
         return Doubt(0.0, "")
     values = readings(shares, evidence, pieces)
-    found = {name: sign.doubt(values[name]) for name, sign in SIGNS.items()}
-    right = 1 - LEAST
-    for part in found.values():
-        right *= 1 - part
+    found = {name: sign.points(values[name]) for name, sign in SIGNS.items()}
+    odds = BASE + math.fsum(found.values())
     worst = max(found, key=lambda name: found[name])
-    return Doubt(1 - right, SIGNS[worst].words if found[worst] >= WORTH_SAYING else "")
+    reason = SIGNS[worst].words if found[worst] >= WORTH_SAYING else ""
+    return Doubt(1 / (1 + math.exp(-odds)), reason)
 
 
 def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str, float]:
     """Return the value of every kind of evidence, the more the worse; NaN where it is missing."""
     return {
-        "offset": evidence.offset_share,
+        "offset": evidence.misplaced_chance,
+        "misplaced": evidence.misplaced_share,
+        "blind": evidence.blind_share,
+        "strange": evidence.strange_share,
+        "alike": evidence.alike_share,
         "edges": evidence.edge_loss,
         "agreement": GOOD_AGREEMENT - evidence.edge_agreement,
         "contrast": GOOD_CONTRAST - evidence.contrast,
@@ -131,6 +144,7 @@ def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str,
         "open": evidence.open_share * (HINT if evidence.outline == 0 else 1),
         "thin": evidence.outline,
         "cut": pieces.cut_width_m,
+        "end": pieces.end_width_m,
         "close_call": pieces.doubtful_share,
     }
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,8 +21,10 @@ from roadmask.quality import alongside
 from roadmask.quality.alongside import LabelWindow, Places, Steadiness
 from roadmask.quality.appearance import cell_pixels, cell_values, road_likeness
 from roadmask.quality.columns import Evidence
+from roadmask.quality.edges import length as edge_length
 from roadmask.quality.edges import outline_edges, picture_edges
-from roadmask.quality.offset import REACH, Correlation, correlate, peak
+from roadmask.quality.misplaced import looks_scores, misplaced, offset_chances, overlaps
+from roadmask.quality.offset import LAGS, REACH, Correlation, correlate
 from roadmask.raster import read_window
 from roadmask.style import UNKNOWN
 from roadmask.tilesets import TileManifest
@@ -30,7 +33,7 @@ Label = NDArray[np.uint8]
 
 # Pixels of a block that the label is laid over the picture by, and how many blocks a sheet
 # has at most.
-BLOCK = 256
+BLOCK = 128
 MOST_BLOCKS = 4096
 # What ground must look like, from 0 to 1, to contradict its label.
 UNLIKE_ROAD, LIKE_ROAD = 0.3, 0.7
@@ -38,6 +41,8 @@ UNLIKE_ROAD, LIKE_ROAD = 0.3, 0.7
 DRIVEWAY = 4.0
 # Metres on both sides of an outline whose looks are compared.
 BESIDE = 3.0
+# Metres from road within which other ground may be a part of it that a label lacks.
+ASTRIDE = 12.0
 # Ground farther from all centerlines than this many half widths, and metres more, is no
 # street; the corners of crossings are nearer.
 FAR_SHARE, FAR_METRES = 1.5, 2.0
@@ -57,12 +62,12 @@ ON_LINE = 2
 WIDTH_SLACK = 0.2
 # A tile with less road than this share of it is measured against this much.
 LEAST_ROAD = 0.02
-# What the blocks around a tile weigh where an offset is looked for there: few outlines alone
-# tell little, many around may lie where nothing is off.
-AROUND = (0.5, 1.0)
-# What a pixel of offset must gain in agreement, the gain that is clear, and the pixels of
-# outline of which half is as good as sure.
-FARTHER, CLEAR_GAIN, SURE_OUTLINE = 0.004, 0.1, 800.0
+# Metres along an outline over which it is judged, and the agreement with edges and the contrast
+# of looks from which it is borne out.
+BLIND_METRES, GOOD_EDGE, GOOD_LOOKS = 4.0, 0.3, 0.5
+# What the blocks around a tile weigh where an offset is looked for there: what is wrong with
+# its label goes on in theirs.
+AROUND = 0.5
 
 
 @dataclass(frozen=True)
@@ -151,34 +156,34 @@ class Blocks:
         """Every block."""
         return [block for row in self.rows for block in row]
 
-    def on(self, tile: Tile, margin: float = 0.0) -> Correlation:
-        """Add up the blocks that a tile overlaps, and with a margin those around it.
+    def weights(self, tile: Tile, margin: float = 0.0) -> Iterator[tuple[int, int, float]]:
+        """Return row, column and weight of the blocks that tell of a tile.
 
         Parameters
         ----------
         tile
             The tile.
         margin
-            Weight of the blocks around.
+            Weight of the blocks around, beside the share of those on it.
         """
-        total = Correlation(np.zeros_like(self.rows[0][0].scores), 0.0)
         first = [start // self.size for start in (tile.y, tile.x)]
         last = [(start + tile.size - 1) // self.size for start in (tile.y, tile.x)]
         for row in range(max(first[0] - 1, 0), min(last[0] + 2, len(self.rows))):
             for column in range(max(first[1] - 1, 0), min(last[1] + 2, len(self.rows[0]))):
-                inside = first[0] <= row <= last[0] and first[1] <= column <= last[1]
-                weight = (
-                    _overlap(tile.y, tile.size, row, self.size)
-                    * _overlap(tile.x, tile.size, column, self.size)
-                    if inside
-                    else 0.0
-                )
-                weight = max(weight, margin)
-                block = self.rows[row][column]
-                total = Correlation(
-                    total.scores + np.float32(weight) * block.scores,
-                    total.outline + weight * block.outline,
-                )
+                inside = _overlap(tile.y, tile.size, row, self.size)
+                inside *= _overlap(tile.x, tile.size, column, self.size)
+                if (weight := max(inside, margin)) > 0:
+                    yield row, column, weight
+
+    def on(self, tile: Tile, margin: float = 0.0) -> Correlation:
+        """Add up the blocks that tell of a tile."""
+        total = Correlation(np.zeros_like(self.rows[0][0].scores), 0.0)
+        for row, column, weight in self.weights(tile, margin):
+            block = self.rows[row][column]
+            total = Correlation(
+                total.scores + np.float32(weight) * block.scores,
+                total.outline + weight * block.outline,
+            )
         return total
 
 
@@ -286,6 +291,53 @@ def _continued(values: NDArray[np.float32], known: Label, cell_metres: float) ->
     joined = touched >= DRIVEWAY * reach * cell_metres
     joined[0] = False
     return np.asarray(joined[pieces])
+
+
+@dataclass(frozen=True)
+class LooksScores:
+    """How a sheet's label lies on what looks like road, block by block.
+
+    Attributes
+    ----------
+    blocks
+        The blocks.
+    rows
+        Their scores, row by row; None where nothing could be learned.
+    """
+
+    blocks: Blocks
+    rows: list[list[NDArray[np.float32]]] | None
+
+    def on(self, tile: Tile, margin: float) -> NDArray[np.float32]:
+        """Add up the blocks that tell of a tile."""
+        total = np.zeros((LAGS, LAGS), np.float32)
+        if self.rows is not None:
+            for row, column, weight in self.blocks.weights(tile, margin):
+                total += np.float32(weight) * self.rows[row][column]
+        return total
+
+
+def correlate_looks(sheet: Sheet, blocks: Blocks, likeness: Likeness) -> LooksScores:
+    """Lay the label over what looks like road, block by block."""
+    if likeness.values is None:
+        return LooksScores(blocks, None)
+    size = blocks.size
+    wide = size + 2 * REACH
+
+    def scores(x: int, y: int, block: Correlation) -> NDArray[np.float32]:
+        # Without outlines, moving the label changes nothing.
+        if block.outline == 0:
+            return np.zeros((LAGS, LAGS), np.float32)
+        like, _ = likeness.on(x - REACH, y - REACH, wide, wide)
+        return looks_scores(like, sheet.label(x, y, size, size))
+
+    return LooksScores(
+        blocks,
+        [
+            [scores(column * size, row * size, block) for column, block in enumerate(line)]
+            for row, line in enumerate(blocks.rows)
+        ],
+    )
 
 
 def street_width(sheet: Sheet) -> float:
@@ -412,6 +464,7 @@ def weigh(
     sheet: Sheet,
     tile: Tile,
     blocks: Blocks,
+    looks: LooksScores,
     likeness: Likeness,
     streets: Streets | None,
     widest: float,
@@ -424,7 +477,7 @@ def weigh(
         The sheet.
     tile
         One of its tiles.
-    blocks, likeness, streets, widest
+    blocks, looks, likeness, streets, widest
         What was found all over the sheet.
     """
     margin = math.ceil(AROUND_METRES / sheet.metres)
@@ -436,9 +489,11 @@ def weigh(
     outline = _outline(label)
     length = float(np.count_nonzero(outline[inner]))
     found = {"outline": length / base}
-    found |= _of_edges(sheet, tile, blocks, length, base)
+    found |= _of_edges(sheet, tile, blocks, looks)
     like, continued = likeness.on(tile.x - margin, tile.y - margin, around, around)
-    found |= _of_looks(sheet, label, like, margin, base)
+    banks = _banks(label, max(1.0, BESIDE / sheet.metres))
+    found |= _of_looks(sheet, banks, like, margin, base)
+    found["blind_share"] = _blind(sheet, tile, label, banks, like, margin) / base
     if likeness.values is not None:
         found["like_road_share"] = _area((label == 0)[inner] & continued[inner], base)
     if streets is not None:
@@ -449,18 +504,15 @@ def weigh(
     return Evidence(**found)
 
 
-def _of_edges(
-    sheet: Sheet, tile: Tile, blocks: Blocks, outline: float, base: float
-) -> dict[str, float]:
-    sizes, costs = [0.0], [0.0]
-    for weight in AROUND:
-        around = blocks.on(tile, weight)
-        if around.outline > 0:
-            size, sure = _local_offset(around)
-            sizes.append(size)
-            costs.append(size * sure * outline / base)
-    worst = int(np.argmax(costs))
-    found = {"offset_m": sizes[worst] * sheet.metres, "offset_share": costs[worst]}
+def _of_edges(sheet: Sheet, tile: Tile, blocks: Blocks, looks: LooksScores) -> dict[str, float]:
+    around = blocks.on(tile, AROUND)
+    if around.outline == 0:
+        return {}
+    wide = tile.size + 2 * REACH
+    label = sheet.label(tile.x - REACH, tile.y - REACH, wide, wide)
+    where = misplaced(around, looks.on(tile, AROUND), label, sheet.metres)
+    found = {"offset_m": where.offset * sheet.metres, "misplaced_chance": where.chance}
+    found["misplaced_share"] = _misplaced_share(sheet, tile, blocks, looks)
     here = blocks.on(tile)
     if here.outline > 0:
         found["edge_agreement"] = here.agreement
@@ -468,16 +520,52 @@ def _of_edges(
     return found
 
 
-def _local_offset(around: Correlation) -> tuple[float, float]:
-    """Return how many pixels off some outlines lie, and how sure that is, from 0 to 1.
+def _misplaced_share(sheet: Sheet, tile: Tile, blocks: Blocks, looks: LooksScores) -> float:
+    """Return what a tile must be expected to lose where each part of it may lie off by itself."""
+    both = either = 0.0
+    size = blocks.size
+    for y in range(tile.y, min(tile.y + tile.size, sheet.grid.height), size):
+        for x in range(tile.x, min(tile.x + tile.size, sheet.grid.width), size):
+            part = Tile(tile.name, 0, 0, x, y, size)
+            around = blocks.on(part, AROUND)
+            label = sheet.label(x - REACH, y - REACH, size + 2 * REACH, size + 2 * REACH)
+            chances = offset_chances(around, looks.on(part, AROUND), sheet.metres)
+            common, union = overlaps(label)
+            both += float((chances * common).sum())
+            either += float((chances * union).sum())
+    return (either - both) / max(either, LEAST_ROAD * tile.size**2)
 
-    Few outlines fit in many places, so the near ones are preferred.
-    """
-    away = np.hypot(*np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1])
-    scores = around.scores / around.outline - FARTHER * away
-    gain = float(scores.max()) - around.agreement
-    sure = min(1.0, gain / CLEAR_GAIN) * around.outline / (around.outline + SURE_OUTLINE)
-    return math.hypot(*peak(scores)), sure
+
+def _blind(
+    sheet: Sheet, tile: Tile, label: Label, banks: Banks, like: NDArray[np.float32], margin: int
+) -> float:
+    """Return the pixels of ground beside outlines that neither an edge nor looks bear out."""
+    here = _outline(label)
+    if not here.any():
+        return 0.0
+    wide = tile.size + 2 * margin
+    picture, valid = sheet.picture(tile.x - margin, tile.y - margin, wide, wide)
+    outlines, edges = outline_edges(label), picture_edges(picture, valid)
+    along = BLIND_METRES / sheet.metres
+    coarse = max(1, wide // max(1, round(along / 3)))
+
+    def near(values: NDArray[Any]) -> NDArray[np.float32]:
+        small = cv2.resize(
+            values.astype(np.float32), (coarse, coarse), interpolation=cv2.INTER_AREA
+        )
+        return np.asarray(cv2.GaussianBlur(small, (0, 0), along * coarse / wide))
+
+    def share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float32]:
+        return np.asarray(near(part) / (near(whole) + 1e-4))
+
+    agreement = share((outlines * edges).sum(axis=0), edge_length(outlines))
+    within, beyond = banks.within & np.isfinite(like), banks.beyond & np.isfinite(like)
+    known = np.nan_to_num(like, nan=0.5)
+    contrast = share(known * within, within) - share(known * beyond, beyond)
+    unseen = np.clip(1 - agreement / GOOD_EDGE, 0, 1) * np.clip(1 - contrast / GOOD_LOOKS, 0, 1)
+    unseen = cv2.resize(unseen, (wide, wide), interpolation=cv2.INTER_LINEAR)
+    inner = np.s_[margin:-margin, margin:-margin]
+    return float(unseen[inner][(here & valid)[inner]].sum()) * AROUND_METRES / sheet.metres
 
 
 def _outline(label: Label) -> NDArray[np.bool_]:
@@ -487,26 +575,56 @@ def _outline(label: Label) -> NDArray[np.bool_]:
     return np.asarray(road & beside)
 
 
+@dataclass(frozen=True)
+class Banks:
+    """The ground on both sides of a label's outlines, in a tile and around it.
+
+    Attributes
+    ----------
+    road, other
+        ``(h, w)`` bool.
+    within, beyond
+        ``(h, w)`` bool: road near other ground, and other ground near road.
+    """
+
+    road: NDArray[np.bool_]
+    other: NDArray[np.bool_]
+    within: NDArray[np.bool_]
+    beyond: NDArray[np.bool_]
+
+
+def _banks(label: Label, reach: float) -> Banks:
+    road, other = (label > 0) & (label != UNKNOWN), label == 0
+    return Banks(road, other, road & _near(other, reach), other & _near(road, reach))
+
+
+def _near(ground: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
+    """Tell which pixels lie within some pixels of a ground."""
+    if not ground.any():
+        return np.zeros(ground.shape, bool)
+    away = cv2.distanceTransform((~ground).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    return np.asarray(away <= reach)
+
+
 def _of_looks(
-    sheet: Sheet, label: Label, like: NDArray[np.float32], margin: int, base: float
+    sheet: Sheet, banks: Banks, like: NDArray[np.float32], margin: int, base: float
 ) -> dict[str, float]:
     inner = np.s_[margin:-margin, margin:-margin]
     seen = np.isfinite(like[inner])
     if not seen.any():
         return {}
-    road, other = (label > 0) & (label != UNKNOWN), label == 0
     # Mean over a few metres: one car does not make a roof of a street.
     smooth = cv2.GaussianBlur(
         np.nan_to_num(like, nan=0.5), (0, 0), max(1.0, BESIDE / 3 / sheet.metres)
     )
+    road = banks.road[inner] & seen
+    beside = (banks.other & _near(banks.road, ASTRIDE / sheet.metres))[inner] & seen
     found = {
-        "unlike_road_share": _area((road[inner] & seen) & (smooth[inner] < UNLIKE_ROAD), base),
+        "unlike_road_share": _area(road & (smooth[inner] < UNLIKE_ROAD), base),
+        "strange_share": float(np.clip(1 - 2 * smooth[inner], 0, 1)[road].sum()) / base,
+        "alike_share": float(np.clip(2 * smooth[inner] - 1, 0, 1)[beside].sum()) / base,
     }
-    size = 2 * max(1, round(BESIDE / sheet.metres)) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    near_other = cv2.dilate(other.astype(np.uint8), kernel) > 0
-    near_road = cv2.dilate(road.astype(np.uint8), kernel) > 0
-    within, beyond = (road & near_other)[inner] & seen, (other & near_road)[inner] & seen
+    within, beyond = banks.within[inner] & seen, banks.beyond[inner] & seen
     if within.any() and beyond.any():
         found["contrast"] = float(smooth[inner][within].mean() - smooth[inner][beyond].mean())
     return found

@@ -132,18 +132,19 @@ def estimate(blocks: list[Correlation]) -> Offset | None:
     usable = [block for block in blocks if block.outline > 0]
     if len(usable) < LEAST_BLOCKS or sum(block.outline for block in usable) < LEAST_OUTLINE:
         return None
-    scores = np.stack([block.scores for block in usable])
-    right, up = peak(scores.sum(axis=0, dtype=np.float64))
+    scores = np.stack([block.scores for block in usable]).astype(np.float64)
+    right, up = peak(scores.sum(axis=0))
     rng = np.random.default_rng(SEED)
     drawn = rng.multinomial(len(usable), np.full(len(usable), 1 / len(usable)), size=DRAWS)
-    found = np.array([peak(np.tensordot(weights, scores, 1)) for weights in drawn])
+    sums = drawn.astype(np.float64) @ scores.reshape(len(usable), -1)
+    found = np.array([peak(drawn_scores.reshape(LAGS, LAGS)) for drawn_scores in sums])
     sigma = found.std(axis=0)
     return Offset(
         right,
         up,
         float(sigma[0]),
         float(sigma[1]),
-        is_clear(scores.sum(axis=0, dtype=np.float64)),
+        is_clear(scores.sum(axis=0)),
         len(usable),
     )
 

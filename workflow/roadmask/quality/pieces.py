@@ -21,6 +21,7 @@ CLOSE_CALLS = frozenset(
     {"open_both_ends", "open_one_end", "below_level", "doubtful_mouth", "no_lines"}
 )
 CUTS = frozenset({"cut", "doubt"})
+ENDS = frozenset({"end"})
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Pieces:
         with np.errstate(invalid="ignore", divide="ignore"):
             agreement = np.minimum(width, given) / np.maximum(width, given)
         is_road = verdict == "road"
-        distance, cut = self._throats(grid, tile)
+        distance, cut, end = self._throats(grid, tile)
         return PieceSums(
             pieces=float(len(numbers)),
             road_pieces_share=area["road"] / whole,
@@ -97,19 +98,27 @@ class Pieces:
             seen_share=_mean(here["seen_share"].to_numpy(float)[is_road], pixels[is_road]),
             throat_m=distance,
             cut_width_m=cut,
+            end_width_m=end,
         )
 
-    def _throats(self, grid: Grid, tile: Tile) -> tuple[float, float]:
-        """Return metres to the nearest throat, and of those in the tile that cut ground off."""
+    def _throats(self, grid: Grid, tile: Tile) -> tuple[float, float, float]:
+        """Measure the throats in and near a tile.
+
+        Returns
+        -------
+        tuple of float
+            Metres to the nearest throat, NaN without any; and the widths of those in the tile
+            at which ground was cut off, and at which a road was ended by a straight chord.
+        """
         if len(self.throats) == 0:
-            return math.nan, 0.0
+            return math.nan, 0.0, 0.0
         box = shapely.box(*grid.window(tile.x, tile.y, tile.size, tile.size).bounds)
         nearest = int(self.throat_tree.nearest(box))
         unit = grid.ground_sample_distance / math.sqrt(abs(grid.transform.determinant))
         distance = float(shapely.distance(box, self.throats.geometry.iloc[nearest])) * unit
         inside = self.throats.iloc[self.throat_tree.query(box, predicate="intersects")]
-        cuts = inside["kind"].isin(CUTS)
-        return distance, float(inside["width_m"][cuts].sum())
+        cut, end = (float(inside["width_m"][inside["kind"].isin(of)].sum()) for of in (CUTS, ENDS))
+        return distance, cut, end
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float:
