@@ -22,6 +22,7 @@ STEPS = (
     "model",
     "exports",
     "predictions",
+    "vectors",
     "evaluation",
     "report",
 )
@@ -47,6 +48,8 @@ RULES = {
     "export_model": "exports",
     "predict_*": "predictions",
     "mosaic_predictions": "predictions",
+    "draw_vectors": "vectors",
+    "score_vectors": "vectors",
     "evaluate": "evaluation",
     "write_report": "report",
 }
@@ -128,6 +131,7 @@ TABLE = (
         ("selection", "report"),
         "the page for reviewing, and the report's list of settings",
     ),
+    Row(("vectors.*",), ("vectors", "report")),
     Row(("evaluation.*",), _since("evaluation")),
     Row(("selection.*",), _AFTER_SELECTION),
     Row(("split.*",), _since("dataset")),
@@ -139,12 +143,12 @@ TABLE = (
     Row(("model.*", "training.*"), _since("model")),
     Row(
         ("prediction.paths",),
-        ("scenes", "predictions", "report"),
+        ("scenes", "predictions", "vectors", "report"),
         "of added sheets; the model stays, and so do the figures",
     ),
     Row(
         ("prediction.model",),
-        ("predictions", "report"),
+        ("predictions", "vectors", "report"),
         "which is all that the default target then makes",
     ),
     Row(("prediction.window", "prediction.overlap", "prediction.threshold"), _since("predictions")),

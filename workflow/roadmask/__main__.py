@@ -33,6 +33,8 @@ COMMANDS = {
     "exports": "roadmask.model.exports",
     "predictions": "roadmask.predictions",
     "evaluation": "roadmask.evaluation",
+    "vectors": "roadmask.vectors",
+    "score-vectors": "roadmask.vectors.score",
     "report": "roadmask.report",
 }
 
