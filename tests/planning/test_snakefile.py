@@ -35,6 +35,7 @@ STAGES = (
     "dataset",
     "model",
     "predictions",
+    "vectors",
     "evaluation",
     "report",
 )
@@ -243,6 +244,7 @@ def test_a_ready_model_touches_no_label_and_no_training(own_folder: Folder) -> N
         "convert_scene": 2,
         "predict_batch_0001": 1,
         "mosaic_predictions": 1,
+        "draw_vectors": 1,
         "write_report": 1,
     }
 

@@ -202,7 +202,7 @@ def make_layers(
     tolerance = settings.tolerance.pixels(group.pixel)
     least = settings.smallest.pixels(group.pixel) ** 2
     task = partial(trace, group=group, settings=settings, halo=halo, factor=factor)
-    blocks = group.blocks(size, max(halo, outlines.blur_reach(tolerance) + 1))
+    blocks = group.blocks(size, max(halo, outlines.blur_reach(tolerance) + 1), factor)
     traced = list(pool.map(task, blocks) if pool else map(task, blocks))
     values = sorted({value for each in traced for value in each.arcs})
     names += [f"class {value}" for value in range(len(names) + 1, max(values, default=0) + 1)]
@@ -247,17 +247,23 @@ def trace(
     tolerance = settings.tolerance.pixels(group.pixel)
     reach = outlines.blur_reach(tolerance)
     around = max(halo, factor * int(np.ceil((reach + 1) / factor)))
-    left, top, side = block.x - around, block.y - around, block.size + 2 * around
+    window = (
+        block.x - around,
+        block.y - around,
+        block.width + 2 * around,
+        block.height + 2 * around,
+    )
     with environment():
-        classes = read_classes(sheets, left, top, side, side)
-        probability = read_probability(sheets, left, top, side, side)
-    near = slice(around - reach, around + block.size + 1 + reach)
+        classes = read_classes(sheets, *window)
+        probability = read_probability(sheets, *window)
+    near = classes[
+        around - reach : around + block.height + 1 + reach,
+        around - reach : around + block.width + 1 + reach,
+    ]
     values = [int(value) for value in np.unique(classes) if 0 < value < UNKNOWN]
     least = settings.smallest.pixels(group.pixel) ** 2
     arcs = {
-        value: outlines.trace_block(
-            classes[near, near], reach, block.x, block.y, value, tolerance, least
-        )
+        value: outlines.trace_block(near, reach, block.x, block.y, value, tolerance, least)
         for value in values
     }
     across, along = group.pixel_metres

@@ -37,9 +37,9 @@ SAME = 0.6
 # Degrees by which a street that goes straight on may bend.
 STRAIGHT_ON = 20.0
 # Around a junction the middle line is drawn to where the streets' axes meet.
-JUNCTION = 1.3
+JUNCTION = 1.6
 # Up to here, from there on, a street's axis is taken.
-AXIS = 3.5
+AXIS = 4.0
 # Half widths of road that a piece of road needs in length to be a street.
 LEAST_PIECE = 4.0
 # Metres: standard deviation of the smoothing along a line.
@@ -47,6 +47,10 @@ SMOOTHING = 3.0
 # Share by which a junction is held at the middle of its pixels.
 HELD = 0.05
 MEETING = 3
+# Metres to the border of the pictures from where a road is taken to go on beyond.
+AT_BORDER = 1.5
+# Pixels of an edge between two junctions that are one cluster of pixels.
+CLUSTER = 4
 
 
 @dataclass
@@ -127,24 +131,24 @@ class Draft:
         ``(pixels,)`` metres.
     probability
         ``(pixels,)`` uint8.
-    leaves
-        ``(pixels,)`` bool: whether the pictures end there.
+    inside
+        ``(pixels,)`` metres to the border of the pictures.
     edges
         By number.
     members
         By node, the pixels that it consists of.
     forked
-        Nodes at which an end forked.
+        Nodes at which an end forked, with the places of the corners that it led into.
     """
 
     points: np.ndarray
     half_width: np.ndarray
     probability: np.ndarray
-    leaves: np.ndarray
+    inside: np.ndarray
     edges: dict[int, Edge] = field(default_factory=dict)
     at: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     members: dict[int, list[int]] = field(default_factory=dict)
-    forked: set[int] = field(default_factory=set)
+    forked: dict[int, list[np.ndarray]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _next: int = 0
 
@@ -189,13 +193,18 @@ class Draft:
                     arms.sort(key=lambda number: self.length(self.edges[number]))
                     doomed -= set(arms[-2:])
                 elif left == 1 and len(arms) > 1:
-                    self.forked.add(node)
+                    self.forked[node] = [self._tip(number, node) for number in arms]
             for number in sorted(doomed):
                 self.remove(number)
             self.counts["spurs"] += len(doomed)
             self.dissolve()
             if not doomed:
                 return
+
+    def _tip(self, number: int, node: int) -> np.ndarray:
+        """Return where an edge leads from a node."""
+        edge = self.edges[number]
+        return np.asarray(self.points[edge.pixels[-1 if edge.start == node else 0]])
 
     def _junction(self, edge: Edge) -> int:
         return edge.start if self.degree(edge.start) > 1 else edge.end
@@ -210,7 +219,7 @@ class Draft:
         pixels = edge.pixels if edge.start == node else edge.pixels[::-1]
         widths = self.half_width[pixels]
         length, tip = self.length(edge), float(widths[-1])
-        if self.leaves[pixels[-1]]:
+        if self.inside[pixels[-1]] < AT_BORDER:
             return length < radius
         if tip < TAPERED * float(widths[len(widths) // 2]):
             # Towards a corner the road gets narrower all the way.
@@ -228,7 +237,7 @@ class Draft:
                 continue
             node = self._junction(edge)
             outer = edge.end if edge.start == node else edge.start
-            if self.degree(outer) != 1 or self.leaves[outer]:
+            if self.degree(outer) != 1 or self.inside[outer] < AT_BORDER:
                 continue
             pixels = edge.pixels if edge.start == node else edge.pixels[::-1]
             widths = self.half_width[pixels]
@@ -242,7 +251,7 @@ class Draft:
             if last > 2 and is_even and length + width - self.radius(node) >= BULGE * width:
                 self.remove(number)
                 self.add(node, int(pixels[last]), pixels[: last + 1])
-                self.forked.add(int(pixels[last]))
+                self.forked[int(pixels[last])] = [self.points[outer]]
                 self.counts["squared_ends"] += 1
 
     def dissolve(self) -> None:
@@ -259,6 +268,18 @@ class Draft:
             start = one.start if one.end == node else one.end
             end = other.end if other.start == node else other.start
             self.add(start, end, np.concatenate([before, after[int(after[0] == before[-1]) :]]))
+
+    def merge_clusters(self) -> None:
+        """Make one node of junctions that are but a pixel or two apart."""
+        self.merge(
+            [
+                number
+                for number, edge in sorted(self.edges.items())
+                if len(edge.pixels) <= CLUSTER
+                and edge.start != edge.end
+                and min(self.degree(edge.start), self.degree(edge.end)) >= MEETING
+            ]
+        )
 
     def merge_crossings(self) -> None:
         """Make one node of the junctions of a crossing."""
@@ -363,7 +384,7 @@ class Draft:
         middle: np.ndarray = self.points[self.members[node]].mean(axis=0)
         radius = self.radius(node)
         if self.degree(node) == 1:
-            return self._end_place(node, middle, radius) if node in self.forked else middle
+            return self._end_place(node, middle, radius)
         if self.degree(node) < MEETING:
             return middle
         normal, total = HELD * np.eye(2), np.zeros(2)
@@ -387,16 +408,23 @@ class Draft:
         return middle + move * min(1.0, radius / far) if far else middle
 
     def _end_place(self, node: int, middle: np.ndarray, radius: float) -> np.ndarray:
-        """Return where a road ends whose middle line forked into its corners."""
+        """Return where a road ends: its middle line stops half its width before, or forks."""
         edge = self.edges[self.at[node][0]]
         pixels = edge.pixels if edge.start == node else edge.pixels[::-1]
         line = self.points[pixels]
         away = np.hypot(*(line - middle).T)
         part = line[(away > 0.3 * radius) & (away < 2 * radius)]
-        if not len(part):
+        usual = float(np.median(self.half_width[pixels]))
+        # A turning circle's middle is as far as a street goes.
+        if not len(part) or not TAPERED * usual < radius < usual / TAPERED:
             return middle
         direction = middle - part.mean(axis=0)
-        return np.asarray(middle + direction * radius / np.hypot(*direction))
+        direction /= np.hypot(*direction)
+        # Corners lie on the road's end, or on the border of the pictures.
+        corners = [(tip - middle) @ direction for tip in self.forked.get(node, [])]
+        onwards = float(np.mean(corners)) if corners else radius
+        reach = min(max(onwards, 0.0), max(float(self.inside[node]), 0.0))
+        return np.asarray(middle + direction * reach)
 
     def drop_patches(self) -> None:
         """Take away what stands alone and is no longer than it is wide."""
@@ -432,9 +460,10 @@ def build_network(
     if not len(skeleton):
         return Network(np.empty((0, 2)), np.empty(0, int), np.empty(0), [], {})
     points = np.column_stack([skeleton.x + 0.5, skeleton.y + 0.5]) * pixel_metres
-    draft = Draft(points, skeleton.half_width.astype(float), skeleton.probability, skeleton.leaves)
+    draft = Draft(points, skeleton.half_width.astype(float), skeleton.probability, skeleton.inside)
     for strand in trace_strands(len(skeleton), link_pixels(skeleton, block)):
         _add(draft, strand)
+    draft.merge_clusters()
     draft.square_ends()
     draft.prune()
     draft.square_ends()

@@ -24,7 +24,9 @@ from roadmask.style import UNKNOWN
 LEVEL = 127.5
 # Of the tolerance: what blurring and straightening may each take. Blurring moves the corner of
 # a square by 0.77 of its standard deviation; nothing else that stays is moved as far.
-BLUR_SHARE, STRAIGHT_SHARE = 0.5, 0.5
+BLUR_SHARE, STRAIGHT_SHARE = 0.4, 0.4
+# Sine of the angle from which two straight pieces make a corner.
+LEAST_TURN = 0.2
 # Standard deviations to where a blur's weights end.
 KERNEL_REACH = 3
 # Contours' corners lie on this fraction of a pixel, so that blocks agree to the last bit.
@@ -86,7 +88,9 @@ def trace_block(
             arcs.parts.append(points)
         elif abs(signed_area(points)) >= least:
             arcs.rings.append(points)
-    return straighten(arcs, STRAIGHT_SHARE * tolerance)
+    height, width = inner.shape
+    frame = (x + 0.5, y + 0.5, x + width - 0.5, y + height - 0.5)
+    return straighten(arcs, STRAIGHT_SHARE * tolerance, frame)
 
 
 def blur_class(classes: np.ndarray, value: int, sigma: float) -> np.ndarray:
@@ -167,7 +171,7 @@ def signed_area(ring: np.ndarray) -> float:
     return float(x[:-1] @ y[1:] - x[1:] @ y[:-1]) / 2
 
 
-def straighten(arcs: Arcs, tolerance: float) -> Arcs:
+def straighten(arcs: Arcs, tolerance: float, frame: tuple[float, float, float, float]) -> Arcs:
     """Leave out corners, without moving ends or making outlines cross.
 
     Parameters
@@ -176,19 +180,132 @@ def straighten(arcs: Arcs, tolerance: float) -> Arcs:
         All outlines of a class in a block.
     tolerance
         Pixels.
+    frame
+        Least column and row and greatest ones, which nothing leaves.
     """
     lines = [*arcs.rings, *arcs.parts]
     if not lines:
         return arcs
     whole = shapely.MultiLineString(lines)
-    simple = shapely.get_parts(shapely.simplify(whole, tolerance, preserve_topology=True))
-    points = [shapely.get_coordinates(line) for line in simple]
-    count = len(arcs.rings)
-    rings = [
-        ring if len(ring) > 3 else before
-        for ring, before in zip(points[:count], arcs.rings, strict=True)
+    simple = [
+        shapely.get_coordinates(line)
+        for line in shapely.get_parts(shapely.simplify(whole, tolerance, preserve_topology=True))
     ]
-    return Arcs(rings, points[count:])
+    count = len(arcs.rings)
+    chosen = [
+        line if number >= count or len(line) > 3 else lines[number]
+        for number, line in enumerate(simple)
+    ]
+    refitted = [
+        refit(line, kept, tolerance, frame) for line, kept in zip(lines, chosen, strict=True)
+    ]
+    for number in _crossing(refitted):
+        refitted[number] = chosen[number]
+    if _crossing(refitted):
+        refitted = chosen
+    return Arcs(refitted[:count], refitted[count:])
+
+
+def _crossing(lines: Sequence[np.ndarray]) -> list[int]:
+    """Return which lines touch themselves or one another."""
+    shapes = np.array([shapely.LineString(line) for line in lines], dtype=object)
+    found = set(np.nonzero(~shapely.is_simple(shapes))[0].tolist())
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    return sorted(found | set(one[one != other].tolist()))
+
+
+def refit(
+    points: np.ndarray,
+    kept: np.ndarray,
+    tolerance: float,
+    frame: tuple[float, float, float, float],
+) -> np.ndarray:
+    """Lay straight pieces through the points that they stand for, and not only from one to another.
+
+    Leaving out points cuts what bends one way always on the same side: squares would become
+    smaller and holes too. Each piece becomes the line of least squares through its points, and
+    pieces meet where these lines do.
+
+    Parameters
+    ----------
+    points
+        ``(n, 2)`` an outline; closed where its ends are the same.
+    kept
+        ``(m, 2)`` those of its points that straightening left.
+    tolerance
+        Pixels by which a corner may be moved.
+    frame
+        Least column and row and greatest ones, which no corner leaves.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(m, 2)``; the ends of an open outline stay.
+    """
+    is_closed = bool((points[0] == points[-1]).all())
+    if len(kept) < 3:
+        return kept
+    at = _places(points, kept)
+    origin = points[0]
+    middle, direction = _fitted(points - origin, at)
+    before = np.arange(len(at) - 1) if is_closed else np.arange(1, len(at) - 1)
+    first, second = (before - 1) % (len(at) - 1), before
+    old = kept[before] - origin
+    across = [np.column_stack([-direction[k][:, 1], direction[k][:, 0]]) for k in (first, second)]
+    gaps = [
+        ((middle[k] - old) * a).sum(axis=1) for k, a in zip((first, second), across, strict=True)
+    ]
+    determinant = across[0][:, 0] * across[1][:, 1] - across[0][:, 1] * across[1][:, 0]
+    is_corner = np.abs(determinant) > LEAST_TURN
+    divisor = np.where(is_corner, determinant, 1.0)
+    met = np.column_stack(
+        [
+            (gaps[0] * across[1][:, 1] - gaps[1] * across[0][:, 1]) / divisor,
+            (gaps[1] * across[0][:, 0] - gaps[0] * across[1][:, 0]) / divisor,
+        ]
+    )
+    # Lines that hardly turn meet anywhere: the corner goes to the middle between them.
+    between = (gaps[0][:, None] * across[0] + gaps[1][:, None] * across[1]) / 2
+    move = np.where(is_corner[:, None], met, between)
+    new = np.round((old + move + origin - 0.5) * STEPS) / STEPS + 0.5
+    left, top, right, bottom = frame
+    is_good = (
+        (np.hypot(*move.T) <= tolerance)
+        & (new[:, 0] > left)
+        & (new[:, 0] < right)
+        & (new[:, 1] > top)
+        & (new[:, 1] < bottom)
+    )
+    moved = kept.copy()
+    moved[before[is_good]] = new[is_good]
+    if is_closed:
+        moved[-1] = moved[0]
+    return moved
+
+
+def _places(points: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the indices of the points that were kept, in the same order."""
+    index = {(x, y): number for number, (x, y) in enumerate(points.tolist())}
+    at = np.array([index[x, y] for x, y in kept.tolist()])
+    if at[0] == len(points) - 1:
+        at[0] = 0
+    return at
+
+
+def _fitted(points: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a point and the direction of the line through each piece's points."""
+    x, y = points.T
+    sums = np.vstack(
+        [np.zeros((1, 5)), np.cumsum(np.column_stack([x, y, x * x, x * y, y * y]), axis=0)]
+    )
+    count = (at[1:] - at[:-1] + 1)[:, None]
+    means = (sums[at[1:] + 1] - sums[at[:-1]]) / count
+    middle = means[:, :2]
+    xx = means[:, 2] - middle[:, 0] ** 2
+    xy = means[:, 3] - middle[:, 0] * middle[:, 1]
+    yy = means[:, 4] - middle[:, 1] ** 2
+    angle = np.arctan2(2 * xy, xx - yy) / 2
+    return middle, np.column_stack([np.cos(angle), np.sin(angle)])
 
 
 def join_arcs(blocks: Iterable[Arcs], least: float) -> tuple[list[np.ndarray], int]:

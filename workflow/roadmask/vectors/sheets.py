@@ -72,11 +72,12 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Block:
-    """A square of the lattice, its upper left pixel and its edge."""
+    """A part of the lattice: its upper left pixel and its edges."""
 
     x: int
     y: int
-    size: int
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -125,27 +126,34 @@ class Group:
             max(sheet.y + sheet.height for sheet in self.sheets),
         )
 
-    def blocks(self, size: int, halo: int) -> list[tuple[Block, list[Sheet]]]:
+    def blocks(self, size: int, halo: int, unit: int) -> list[tuple[Block, list[Sheet]]]:
         """Return the blocks that hold sheets, each with the sheets within a halo of it.
 
         Parameters
         ----------
         size
-            A block's edge in pixels.
+            A block's edge in pixels; blocks end where the sheets do.
         halo
             Pixels around it.
+        unit
+            Pixels of which a block's place and edges are whole multiples, as `size` is.
         """
+        # An outline at a sheet's very edge runs half a pixel into the next block.
+        left, top = ((first - 1) // unit * unit for first in self.extent[:2])
+        right, bottom = (-(-(last + 1) // unit) * unit for last in self.extent[2:])
         found: dict[tuple[int, int], list[Sheet]] = defaultdict(list)
         filled: set[tuple[int, int]] = set()
         for sheet in self.sheets:
-            # An outline at a sheet's very edge runs half a pixel into the next block.
             filled.update(_squares(sheet, size, 1))
             for place in _squares(sheet, size, halo):
                 found[place].append(sheet)
-        return [
-            (Block(column * size, row * size, size), found[row, column])
-            for row, column in sorted(filled)
-        ]
+        blocks = []
+        for row, column in sorted(filled):
+            x, y = max(column * size, left), max(row * size, top)
+            width = min((column + 1) * size, right) - x
+            height = min((row + 1) * size, bottom) - y
+            blocks.append((Block(x, y, width, height), found[row, column]))
+        return blocks
 
     def to_crs(self, points: np.ndarray) -> np.ndarray:
         """Bring ``(n, 2)`` columns and rows to the CRS, as decimal numbers without a long tail.

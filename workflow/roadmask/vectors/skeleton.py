@@ -24,6 +24,8 @@ WORK_PIXEL = 0.5
 HALO = 80.0
 # Metres by which roads are thought to go on beyond the pictures, so that they reach the edge.
 BEYOND = 8.0
+# Work pixels from what is not known within which that is told.
+BEYOND_REACH = 100
 # Work pixels: standard deviation of the blur that takes teeth off the road's edges.
 BLUR = 1.5
 
@@ -40,15 +42,15 @@ class Skeleton:
         ``(n,)`` float32 metres from the middle to the road's edge.
     probability
         ``(n,)`` uint8 0 to 254; 255 where there is none.
-    leaves
-        ``(n,)`` bool: whether what is known ends here, so that a road may go on.
+    inside
+        ``(n,)`` float32 metres to where nothing is known any more; infinite in mid-picture.
     """
 
     x: np.ndarray
     y: np.ndarray
     half_width: np.ndarray
     probability: np.ndarray
-    leaves: np.ndarray
+    inside: np.ndarray
 
     def __len__(self) -> int:
         return len(self.x)
@@ -58,7 +60,7 @@ class Skeleton:
         """Put blocks together, sorted by row and column."""
         columns = [
             np.concatenate([getattr(part, name) for part in parts])
-            for name in ("x", "y", "half_width", "probability", "leaves")
+            for name in ("x", "y", "half_width", "probability", "inside")
         ]
         order = np.lexsort((columns[0], columns[1]))
         return Skeleton(*(column[order] for column in columns))
@@ -102,16 +104,17 @@ def thin_block(
     road = _cells((classes != UNKNOWN) & (classes > 0), factor)
     is_road, unknown = 2 * road >= np.maximum(known, 1), known == 0
     area = pixel_metres[0] * pixel_metres[1]
-    leaves = np.zeros_like(unknown)
+    to_unknown = np.full(unknown.shape, np.inf, np.float32)
     if unknown.any():
-        leaves = cv2.dilate(unknown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        to_unknown = cv2.distanceTransform((~unknown).view(np.uint8), cv2.DIST_L2, 5)
+        to_unknown[to_unknown > BEYOND_REACH] = np.inf
         is_road = grow(is_road & ~unknown, unknown, round(BEYOND / np.sqrt(area)))
     is_road = _cleaned(is_road, int(least / area), int(island / area))
     distances = ndimage.distance_transform_edt(is_road, sampling=pixel_metres[::-1])
     middle = skeletonize(is_road) & ~unknown
-    inside = np.zeros_like(middle)
-    inside[halo:-halo, halo:-halo] = True
-    rows, columns = np.nonzero(middle & inside)
+    is_own = np.zeros_like(middle)
+    is_own[halo:-halo, halo:-halo] = True
+    rows, columns = np.nonzero(middle & is_own)
     chance = np.full(len(rows), UNKNOWN, np.uint8)
     if probability is not None:
         chance = probability[rows * factor + factor // 2, columns * factor + factor // 2]
@@ -121,7 +124,7 @@ def thin_block(
         # The edge runs half a pixel before the first centre outside.
         half_width=(distances[rows, columns] - np.sqrt(area) / 2).astype(np.float32),
         probability=chance,
-        leaves=leaves[rows, columns],
+        inside=(to_unknown[rows, columns] - 0.5) * np.float32(np.sqrt(area)),
     )
 
 

@@ -114,7 +114,9 @@ def network_frames(group: Group, network: Network) -> tuple[gpd.GeoDataFrame, gp
             "length_m": np.round(lengths, 3),
             "length": np.round(shapely.length(lines), group.decimals),
             "mean_width_m": np.round(np.array([street.mean_width for street in streets], float), 2),
-            "least_width_m": np.round(np.array([street.least_width for street in streets], float), 2),
+            "least_width_m": np.round(
+                np.array([street.least_width for street in streets], float), 2
+            ),
             "mean_probability": np.array(chances, float),
         },
         geometry=gpd.GeoSeries(lines, crs=group.crs),
