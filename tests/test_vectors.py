@@ -35,6 +35,7 @@ from roadmask.vectors.outlines import (
     without_overlap,
 )
 from roadmask.vectors.path_length import path_length_similarity
+from roadmask.vectors.score import on_one_level
 from roadmask.vectors.skeleton import Skeleton, thin_block
 
 TOLERANCE, SMALLEST, ISLAND = "1.5 px", "10 ft", "20 ft"
@@ -479,3 +480,80 @@ def test_classes_that_differ_are_refused(tmp_path: Path, capfd: pytest.CaptureFi
     names = [str(tmp_path / "predictions" / f"{name}.tif") for name in "ab"]
     assert main(["vectors", *names, f"--output={tmp_path}/v.json", *OPTIONS]) == 1
     assert "its classes are not those of" in capfd.readouterr().err
+
+
+# --- the score ------------------------------------------------------------------------------
+
+
+def write_lines(folder: Path, scene: str, lines: list[shapely.LineString], crs: CRS | None) -> None:
+    path = folder / "lines" / f"{scene}.gpkg"
+    path.parent.mkdir(exist_ok=True)
+    table = {"source_fid": np.arange(len(lines))}
+    pyogrio.write_dataframe(
+        gpd.GeoDataFrame(table, geometry=lines, crs=crs), path, layer="centerlines", driver="GPKG"
+    )
+
+
+def score(folder: Path, vectors: Path) -> dict:
+    output = folder / "vectors" / "network.json"
+    arguments = [
+        "score-vectors",
+        "--scenes=left/right",
+        f"--masks={folder}/masks/{{scene}}.tif",
+        f"--lines={folder}/lines/{{scene}}.gpkg",
+        f"--vectors={vectors}",
+        f"--output={output}",
+        *OPTIONS,
+    ]
+    assert main(arguments) == 0
+    [entry] = json.loads(output.read_text())["groups"]
+    return entry
+
+
+def test_the_score_counts_streets_that_there_are(tmp_path: Path) -> None:
+    """A cross of streets on two sheets; the map has a street on paper and a ferry besides."""
+    start = Affine(1, 0, 9e5, 0, -1, 2e5)
+    shapes = [street([(-10, 300), (1210, 300)], 40), street([(600, -10), (600, 610)], 40)]
+    road = drawn(shapes, (600, 1200))
+    for name, left in (("left", 0), ("right", 500)):
+        part = road[:, left : 500 if name == "left" else None]
+        path = write_classes(tmp_path, name, part, start @ Affine.translation(left, 0))
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        (tmp_path / "masks" / path.name).write_bytes(path.read_bytes())
+    on_map = [
+        shapely.LineString([(9e5 - 50, 2e5 - 302), (9e5 + 600, 2e5 - 302)]),
+        shapely.LineString([(9e5 + 600, 2e5 - 302), (9e5 + 1250, 2e5 - 302)]),
+        shapely.LineString([(9e5 + 600, 2e5), (9e5 + 600, 2e5 - 302)]),
+        shapely.LineString([(9e5 + 600, 2e5 - 302), (9e5 + 600, 2e5 - 600)]),
+        # Off the road, and off the sheets.
+        shapely.LineString([(9e5 + 100, 2e5 - 302), (9e5 + 400, 2e5)]),
+        shapely.LineString([(9e5 - 500, 2e5 - 302), (9e5 - 50, 2e5 - 302)]),
+    ]
+    for name in ("left", "right"):
+        write_lines(tmp_path, name, on_map, FEET)
+    entry = score(tmp_path, draw(tmp_path))
+    assert entry["centerlines"] == 4
+    assert entry["centerlines_m"] == pytest.approx(1800 * 1200 / 3937, rel=0.01)
+    for network in ("masks", "predictions"):
+        assert entry[network]["apls"] > 0.98
+        assert entry[network]["apls_with_levels"] > 0.98
+
+    # The prediction has lost a street, the label has not.
+    start_of = {"left": 0, "right": 500}
+    lost = drawn(shapes[:1], (600, 1200))
+    for name, left in start_of.items():
+        part = lost[:, left : 500 if name == "left" else None]
+        write_classes(tmp_path, name, part, start @ Affine.translation(left, 0))
+    entry = score(tmp_path, draw(tmp_path))
+    assert entry["masks"]["apls"] > 0.98
+    assert entry["predictions"]["truth_to_proposal"] < 0.7
+    assert entry["predictions"]["proposal_to_truth"] > 0.98
+
+
+def test_bridges_are_crossings_to_a_picture_and_not_to_the_map() -> None:
+    over = [shapely.LineString([(0, 0), (200, 0)]), shapely.LineString([(100, -100), (100, 100)])]
+    assert len(on_one_level(over)) == 4
+    found = path_length_similarity(over, on_one_level(over), 4)
+    assert found.truth_to_proposal == pytest.approx(1)
+    # Seen from the picture, the map lacks all ways that turn at the bridge.
+    assert found.proposal_to_truth < 0.5
