@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import shapely
 
+from roadmask.__main__ import end_with_parent
 from roadmask.distance import Distance, parse_distance
 from roadmask.errors import InputError
 from roadmask.files import write_json
@@ -177,7 +179,7 @@ def workers(threads: int) -> Iterator[ProcessPoolExecutor | None]:
         return
     # Forked copies of a process in which GDAL has run are not safe.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(threads, mp_context=context) as pool:
+    with ProcessPoolExecutor(threads, mp_context=context, initializer=end_with_parent) as pool:
         yield pool
 
 
@@ -201,7 +203,9 @@ def make_layers(
     halo = factor * int(np.ceil(HALO / group.pixel / factor))
     tolerance = settings.tolerance.pixels(group.pixel)
     least = settings.smallest.pixels(group.pixel) ** 2
-    task = partial(trace, group=group, settings=settings, halo=halo, factor=factor)
+    task = partial(
+        trace, pixel_metres=group.pixel_metres, settings=settings, halo=halo, factor=factor
+    )
     blocks = group.blocks(size, max(halo, outlines.blur_reach(tolerance) + 1), factor)
     traced = list(pool.map(task, blocks) if pool else map(task, blocks))
     values = sorted({value for each in traced for value in each.arcs})
@@ -240,11 +244,17 @@ def _common_names(group: Group) -> list[str]:
 
 
 def trace(
-    item: tuple[Block, list[Sheet]], group: Group, settings: Settings, halo: int, factor: int
+    item: tuple[Block, list[Sheet]],
+    pixel_metres: tuple[float, float],
+    settings: Settings,
+    halo: int,
+    factor: int,
 ) -> Traced:
     """Find outlines and middle lines in a block; see `trace_block` and `thin_block`."""
     block, sheets = item
-    tolerance = settings.tolerance.pixels(group.pixel)
+    across, along = pixel_metres
+    pixel = math.sqrt(across * along)
+    tolerance = settings.tolerance.pixels(pixel)
     reach = outlines.blur_reach(tolerance)
     around = max(halo, factor * int(np.ceil((reach + 1) / factor)))
     window = (
@@ -261,12 +271,11 @@ def trace(
         around - reach : around + block.width + 1 + reach,
     ]
     values = [int(value) for value in np.unique(classes) if 0 < value < UNKNOWN]
-    least = settings.smallest.pixels(group.pixel) ** 2
+    least = settings.smallest.pixels(pixel) ** 2
     arcs = {
         value: outlines.trace_block(near, reach, block.x, block.y, value, tolerance, least)
         for value in values
     }
-    across, along = group.pixel_metres
     skeleton = thin_block(
         classes,
         probability,
@@ -274,8 +283,8 @@ def trace(
         around // factor,
         (block.x // factor, block.y // factor),
         (factor * across, factor * along),
-        settings.smallest.on_ground(group.pixel) ** 2,
-        settings.island.on_ground(group.pixel) ** 2,
+        settings.smallest.on_ground(pixel) ** 2,
+        settings.island.on_ground(pixel) ** 2,
     )
     return Traced(arcs, skeleton)
 

@@ -114,7 +114,7 @@ class Group:
     @property
     def pixel(self) -> float:
         """The side in metres of a square with the ground area of a pixel."""
-        return float(np.sqrt(self.pixel_metres[0] * self.pixel_metres[1]))
+        return math.sqrt(self.pixel_metres[0] * self.pixel_metres[1])
 
     @cached_property
     def extent(self) -> tuple[int, int, int, int]:
