@@ -50,6 +50,7 @@ include: "workflow/rules/selection.smk"
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/predictions.smk"
+include: "workflow/rules/vectors.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
 

@@ -29,7 +29,7 @@ from shapely import box
 
 from roadmask.__main__ import main
 from roadmask.dataset.lattice import crs_key
-from roadmask.files import sha256
+from roadmask.files import sha256, write_json
 from roadmask.grid import Grid, TileGrid
 from roadmask.model.card import Card, embed_card
 from roadmask.raster import write_cog
@@ -484,6 +484,35 @@ def test_a_ready_model_has_neither_labels_nor_training(city):
         assert word not in found.words
     captions = [words for words in found.words if words in ("picture", "prediction", "probability")]
     assert captions == ["picture", "prediction", "probability"] * 2
+
+
+def test_what_was_drawn_is_told_with_its_score(city):
+    assert "Vectors" not in city.page().words
+    folder = city.results / "vectors"
+    drawn = {
+        "file": "roads.gpkg",
+        "scenes": list(city.scenes),
+        **{"polygons": 3, "holes": 12, "area_m2": 4567.8, "edges": 1234, "length_m": 98765.4},
+        "nodes": {"crossing": 71, "end": 8, "ring": 0},
+    }
+    figures = {"truth_to_proposal": 0.9, "proposal_to_truth": 0.8, "paths": 1000}
+    scored = {
+        "group": "epsg2263_0.5",
+        "masks": {"apls": 0.9512, "apls_with_levels": 0.75} | figures,
+        "predictions": {"apls": 0.9123, "apls_with_levels": 0.65} | figures,
+    }
+    write_json(folder / "vectors.json", {"files": [drawn]})
+    write_json(folder / "network.json", {"snap_m": 6.0, "spacing_m": 50.0, "groups": [scored]})
+    city.extra += ["--vectors", str(folder / "vectors.json")]
+    row = ["roads.gpkg", "2", "3", "12", "4\u202f567", "1\u202f234", "98\u202f765", "71", "8"]
+    assert city.page(trained=False).rows("roads.gpkg") == [row]
+    city.extra += ["--network", str(folder / "network.json")]
+    found = city.page()
+    check_self_contained(found)
+    check_accessible(found)
+    assert found.rows("roads.gpkg") == [row]
+    assert found.rows("masks", "0.951")[0][-1] == "0.750"
+    assert found.rows("predictions", "0.912")[0][-1] == "0.650"
 
 
 def test_without_a_reference_nothing_is_said_of_one(tmp_path):

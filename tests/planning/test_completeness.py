@@ -61,6 +61,16 @@ def test_shards_and_mosaics(tmp_path: Path) -> None:
     assert gap(masks) is None
 
 
+def test_vectors(tmp_path: Path) -> None:
+    files = [{"file": "roads_a.gpkg"}, {"file": "roads_b.gpkg"}]
+    manifest = write(tmp_path / "vectors" / "vectors.json", {"files": files})
+    make(tmp_path / "vectors" / "roads_b.gpkg")
+    assert str(gap(manifest)).startswith(f"{tmp_path}/vectors/roads_a.gpkg is not there")
+
+    make(tmp_path / "vectors" / "roads_a.gpkg")
+    assert gap(manifest) is None
+
+
 def test_a_manifest_that_is_missing_is_snakemakes_business(tmp_path: Path) -> None:
     assert gap(tmp_path / "a.json") is None
 
@@ -95,6 +105,7 @@ DELETED = {
     "dataset/train.tfrecord": ("dataset", {"write_dataset": 1}),
     "dataset/split.gpkg": ("dataset", {"write_dataset": 1}),
     "predictions.qml": ("predictions", {"mosaic_predictions": 1}),
+    "vectors/roads.gpkg": ("vectors", {"draw_vectors": 1, "score_vectors": 1}),
     "evaluation/tiles.csv": ("evaluation", {"evaluate": 1}),
 }
 

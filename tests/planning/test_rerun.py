@@ -125,6 +125,9 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "prediction.bands": (REGIONS, {"model": "ready.keras", "bands": [3, 2, 1]}),
     "prediction.resample": (REGIONS, True),
     "prediction.threshold": (REGIONS, 0.4),
+    "vectors.tolerance": (REGIONS, "2 px"),
+    "vectors.smallest": (REGIONS, "5 m"),
+    "vectors.island": (REGIONS, "5 m"),
     "evaluation.tolerance": (REGIONS, "1 m"),
 }
 # A sample that stands for every kind of leaf; the rest takes a minute and a half.

@@ -36,6 +36,7 @@ STAGES = (
     "dataset",
     "model",
     "predictions",
+    "vectors",
     "evaluation",
     "report",
 )
@@ -249,6 +250,7 @@ def test_a_ready_model_touches_no_label_and_no_training(own_folder: Folder) -> N
         "find_neighbours_predicted": 1,
         "predict_batch_0001": 1,
         "mosaic_predictions": 1,
+        "draw_vectors": 1,
         "write_report": 1,
     }
 

@@ -107,6 +107,9 @@ def pretend_manifest(path: Path) -> None:
         layer = path.parent.parent / f"{path.stem}.vrt"
         content = {"mosaics": [{"vrt": layer.name}]}
         names = [layer, layer.with_suffix(".qml")]
+    elif path.name == "vectors.json":
+        content = {"files": [{"file": "roads.gpkg"}]}
+        names = [path.with_name("roads.gpkg")]
     path.write_text(json.dumps(content), encoding="utf-8")
     for name in names:
         name.parent.mkdir(exist_ok=True)

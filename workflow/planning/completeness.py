@@ -35,10 +35,16 @@ def mosaics(manifest: Path, content: Mapping[str, Any]) -> tuple[Path, list[str]
     return manifest.parent.parent, files
 
 
+def vectors(manifest: Path, content: Mapping[str, Any]) -> tuple[Path, list[str]]:
+    """Return the folder and the names of the GeoPackages of roads."""
+    return manifest.parent, [entry["file"] for entry in content["files"]]
+
+
 LISTERS: Mapping[str, Callable[[Path, Mapping[str, Any]], tuple[Path, list[str]]]] = {
     "tiles": tiles,
     "splits": shards,
     "mosaics": mosaics,
+    "files": vectors,
 }
 
 
@@ -48,7 +54,7 @@ def gap(manifest: Path) -> str | None:
     Parameters
     ----------
     manifest
-        A JSON file of stage tiles, lines, masks, dataset or predictions.
+        A JSON file of stage tiles, lines, masks, dataset, predictions or vectors.
 
     Returns
     -------

@@ -237,6 +237,15 @@ class Plan:
         return self.settings.is_demo or self.settings.centerlines.path is not None
 
     @property
+    def scores_vectors(self) -> bool:
+        """Whether the map's lines tell how good the network of the predicted streets is."""
+        return (
+            not self.predicts_only
+            and self.draws_lines
+            and set(self.training) <= set(self.prediction)
+        )
+
+    @property
     def labels_from_lines(self) -> bool:
         """Whether labels are made from lines."""
         return self.settings.labels.method in USES_LINES
@@ -432,6 +441,7 @@ def summary(results: Path) -> list[str]:
     for name, what in (
         ("masks.vrt", "masks"),
         ("predictions", "predictions"),
+        ("vectors/roads.gpkg", "vectors"),
         ("evaluation/metrics.json", "figures"),
         ("report/index.html", "report"),
     ):

@@ -22,6 +22,7 @@ STEPS = (
     "model",
     "exports",
     "predictions",
+    "vectors",
     "evaluation",
     "report",
 )
@@ -50,6 +51,8 @@ RULES = {
     "find_neighbours_*": "predictions",
     "predict_*": "predictions",
     "mosaic_predictions": "predictions",
+    "draw_vectors": "vectors",
+    "score_vectors": "vectors",
     "evaluate": "evaluation",
     "write_report": "report",
 }
@@ -131,6 +134,7 @@ TABLE = (
         ("selection", "report"),
         "the page for reviewing, and the report's list of settings",
     ),
+    Row(("vectors.*",), ("vectors", "report")),
     Row(("evaluation.*",), _since("evaluation")),
     Row(("selection.*",), _AFTER_SELECTION),
     Row(("split.*",), _since("dataset")),
@@ -142,22 +146,22 @@ TABLE = (
     Row(("model.*", "training.*"), _since("model")),
     Row(
         ("prediction.paths",),
-        ("scenes", "predictions", "report"),
+        ("scenes", "predictions", "vectors", "report"),
         "of added sheets; the model stays, and so do the figures",
     ),
     Row(
         ("prediction.model",),
-        ("predictions", "report"),
+        ("predictions", "vectors", "report"),
         "which is all that the default target then makes",
     ),
     Row(
         ("prediction.tone",),
-        ("predictions", "report"),
+        ("predictions", "vectors", "report"),
         "of imagery from other folders than what was trained on",
     ),
     Row(
         ("prediction.bands",),
-        ("predictions", "report"),
+        ("predictions", "vectors", "report"),
         "of imagery that is not trained on",
     ),
     Row(

@@ -726,6 +726,24 @@ class Evaluation(Section):
     )
 
 
+class Vectors(Section):
+    """Road polygons and the centerline network."""
+
+    tolerance: PositiveDistance = Field(
+        default="1.5 px",
+        description="how far outlines and centerlines may be moved to be smooth",
+    )
+    smallest: PositiveDistance = Field(
+        default="10 ft",
+        description="polygons and holes with less area than a square of this edge are left out",
+    )
+    island: PositiveDistance = Field(
+        default="20 ft",
+        description="a hole with less area than a square of this edge does not part a street's "
+        "centerline into two",
+    )
+
+
 def _check_folder(path: str) -> str:
     if set(path) & set("{}<>*?"):
         raise PydanticCustomError("folder", "has one of {}<>*? in it", {})
@@ -831,6 +849,9 @@ class Settings(Section):
     training: Training = Field(default=Training(), description="how the network is trained")
     prediction: Prediction = Field(
         default=Prediction(), description="where and how the network is applied"
+    )
+    vectors: Vectors = Field(
+        default=Vectors(), description="road polygons and the centerline network"
     )
     evaluation: Evaluation = Field(
         default=Evaluation(), description="how predictions are scored on the test ground"

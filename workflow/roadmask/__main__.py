@@ -36,6 +36,8 @@ COMMANDS = {
     "neighbours": "roadmask.predictions.neighbours",
     "predictions": "roadmask.predictions",
     "evaluation": "roadmask.evaluation",
+    "vectors": "roadmask.vectors",
+    "score-vectors": "roadmask.vectors.score",
     "report": "roadmask.report",
 }
 

@@ -152,7 +152,7 @@ def label_raster_state(wildcards):
 def default_targets(wildcards):
     """Return what a run without a target makes."""
     if PLAN.predicts_only:
-        return [*rules.predictions.input, *rules.report.input]
+        return [*rules.predictions.input, *rules.vectors.input, *rules.report.input]
     return [
         *(rules.demo.input if PLAN.settings.is_demo else []),
         *rules.scenes.input,
@@ -163,6 +163,7 @@ def default_targets(wildcards):
         *rules.dataset.input,
         *rules.model.input,
         *rules.predictions.input,
+        *rules.vectors.input,
         *rules.evaluation.input,
         *rules.report.input,
     ]

@@ -13,6 +13,8 @@ rule write_report:
     input:
         scenes=expand("<results>/scenes/{scene}.tif", scene=PLAN.scenes.all),
         predictions=rules.predictions.input,
+        vectors=rules.draw_vectors.output,
+        network=rules.score_vectors.output if PLAN.scores_vectors else [],
         model=PLAN.files("prediction.model") or "<results>/model/model.keras",
         history=rules.train_model.output.history if IS_TRAINED else [],
         masks=rules.masks.input if IS_TRAINED else [],
@@ -42,6 +44,8 @@ rule write_report:
             selection="selection",
             dataset="dataset",
             evaluation="evaluation",
+            vectors="vectors",
+            network="network",
         ),
         settings=literal(PLAN.shown_settings()),
         code=PLAN.code("report"),

@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--selection", type=Path, help="summary.json of stage selection")
     parser.add_argument("--dataset", type=Path, help="dataset.json; split.gpkg lies beside it")
     parser.add_argument("--evaluation", type=Path, help="metrics.json; tiles.csv lies beside it")
+    parser.add_argument("--vectors", type=Path, help="vectors.json of stage vectors")
+    parser.add_argument("--network", type=Path, help="network.json of stage vectors")
     parser.add_argument(
         "--setting",
         dest="settings",
@@ -66,6 +68,8 @@ def run(arguments: argparse.Namespace) -> None:
         selection=arguments.selection,
         dataset=arguments.dataset,
         evaluation=arguments.evaluation,
+        vectors=arguments.vectors,
+        network=arguments.network,
     )
     settings = parse_settings(arguments.settings)
     with environment():

@@ -229,6 +229,8 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         selection=sources.selection,
         quality=label_quality(sources.selection),
         dataset=sources.dataset,
+        vectors=sources.vectors,
+        network=sources.network,
         split_names=SPLITS,
         map=block_map(sources),
         legend=class_legend(sources.card.classes, sources.card.colours),

@@ -40,6 +40,8 @@ class Paths:
         The ``.keras`` files; one, where the network was trained in this run.
     history, selection, dataset, evaluation
         What training left behind; None where a ready model was applied.
+    vectors, network
+        What stage vectors drew, and how the network scored; None where there is none.
     """
 
     results: Path
@@ -50,6 +52,8 @@ class Paths:
     selection: Path | None
     dataset: Path | None
     evaluation: Path | None
+    vectors: Path | None = None
+    network: Path | None = None
 
     def scene(self, name: str) -> Path:
         """Return the picture of a scene."""
@@ -152,7 +156,7 @@ class Sources:
         predicted scenes; None where no scene has more than one window.
     history
         One row an epoch; a figure that training could not tell is None.
-    selection, dataset, metrics
+    selection, dataset, metrics, vectors, network
         The content of the JSON files.
     tiles
         The rows of the evaluation's table on test ground, read anew every time: those of a
@@ -176,6 +180,8 @@ class Sources:
     curves: tuple[dict[str, str], ...] | None
     blocks: gpd.GeoDataFrame | None
     split_tiles: gpd.GeoDataFrame | None
+    vectors: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -223,6 +229,8 @@ def read_sources(paths: Paths) -> Sources:
         ),
         blocks=None if split is None else _read_layer(split, "blocks"),
         split_tiles=None if split is None else _read_layer(split, "tiles"),
+        vectors=None if paths.vectors is None else _read_json(paths.vectors),
+        network=None if paths.network is None else _read_json(paths.network),
     )
 
 

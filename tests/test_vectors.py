@@ -1,0 +1,559 @@
+"""Road polygons and the centerline network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from rasterio.crs import CRS
+from rasterio.features import rasterize
+
+from roadmask.__main__ import main
+from roadmask.demo import layout
+from roadmask.demo.files import on_the_map
+from roadmask.demo.pavement import pave
+from roadmask.demo.streets import plan_network
+from roadmask.demo.vectors import centerlines
+from roadmask.grid import Grid
+from roadmask.raster import write_cog
+from roadmask.vectors.network import Network, build_network
+from roadmask.vectors.outlines import (
+    blur_reach,
+    join_arcs,
+    to_polygons,
+    trace_block,
+    without_overlap,
+)
+from roadmask.vectors.path_length import path_length_similarity
+from roadmask.vectors.score import on_one_level
+from roadmask.vectors.skeleton import Skeleton, thin_block
+
+TOLERANCE, SMALLEST, ISLAND = "1.5 px", "10 ft", "20 ft"
+OPTIONS = (
+    f"--vectors.tolerance={TOLERANCE}",
+    f"--vectors.smallest={SMALLEST}",
+    f"--vectors.island={ISLAND}",
+)
+FEET = CRS.from_epsg(2263)
+
+
+def polygons_of(
+    classes: np.ndarray, value: int = 1, tolerance: float = 1.5, least: float = 0, size: int = 64
+) -> list[shapely.Polygon]:
+    """Trace a whole raster, in blocks of `size`."""
+    reach = blur_reach(tolerance)
+    height, width = classes.shape
+    blocks = []
+    for y in range(-size, height + 1, size):
+        for x in range(-size, width + 1, size):
+            window = np.full((size + 1 + 2 * reach,) * 2, 255, np.uint8)
+            for row in range(len(window)):
+                source = y - reach + row
+                if 0 <= source < height:
+                    columns = np.arange(x - reach, x - reach + len(window))
+                    inside = (columns >= 0) & (columns < width)
+                    window[row, inside] = classes[source, columns[inside]]
+            blocks.append(trace_block(window, reach, x, y, value, tolerance, least))
+    return to_polygons(join_arcs(blocks, least)[0])
+
+
+def drawn(shapes: list[shapely.Geometry], size: tuple[int, int]) -> np.ndarray:
+    if not shapes:
+        return np.zeros(size, np.uint8)
+    return np.asarray(rasterize(shapes, out_shape=size, dtype="uint8"))
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+def network_of(road: np.ndarray, pixel: float = 0.5) -> Network:
+    """Build the network of a raster of work pixels, in one block."""
+    halo = 40
+    classes = np.pad(road.astype(np.uint8), halo, constant_values=255)
+    metres = (pixel, pixel)
+    skeleton = thin_block(classes, None, 1, halo, (0, 0), metres, 9.0, 36.0)
+    return build_network(Skeleton.joined([skeleton]), metres, max(road.shape), 0.3)
+
+
+def street(points: list[tuple[float, float]], width: float) -> shapely.Polygon:
+    return shapely.LineString(points).buffer(width / 2, cap_style="flat")
+
+
+# --- polygons -------------------------------------------------------------------------------
+
+
+def test_a_square_keeps_its_edges_and_hardly_its_corners() -> None:
+    classes = np.zeros((60, 60), np.uint8)
+    classes[20:40, 10:50] = 1
+    [polygon] = polygons_of(classes)
+    assert polygon.bounds == pytest.approx((10, 20, 50, 40), abs=0.1)
+    assert polygon.area == pytest.approx(800, rel=0.01)
+    assert shapely.hausdorff_distance(polygon, shapely.box(10, 20, 50, 40), 0.1) < 1.5
+
+
+def test_holes_stay_and_islands_in_them_too() -> None:
+    classes = np.zeros((80, 80), np.uint8)
+    classes[5:75, 5:75] = 1
+    classes[20:60, 20:60] = 0
+    classes[30:50, 30:50] = 1
+    outer, inner = polygons_of(classes)
+    assert len(outer.interiors) == 1 and not inner.interiors
+    assert outer.area == pytest.approx(70 * 70 - 40 * 40, rel=0.01)
+    assert inner.area == pytest.approx(400, rel=0.01)
+
+
+def test_slivers_go_and_small_holes_close() -> None:
+    classes = np.zeros((60, 60), np.uint8)
+    classes[10:50, 10:50] = 1
+    classes[20:24, 20:24] = 0
+    classes[2:5, 2:30] = 1
+    [polygon] = polygons_of(classes, least=100)
+    assert not polygon.interiors
+    assert polygon.area == pytest.approx(1600, rel=0.01)
+
+
+def test_a_road_ends_at_the_edge_of_what_is_known() -> None:
+    classes = np.zeros((60, 60), np.uint8)
+    classes[20:40] = 1
+    classes[:, 45:] = 255
+    [polygon] = polygons_of(classes)
+    assert polygon.bounds == pytest.approx((0, 20, 45, 40), abs=0.55)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    cells=arrays.arrays(np.uint8, (12, 12), elements=st.sampled_from([0, 0, 1, 1, 255])),
+    size=st.sampled_from([16, 23, 40]),
+    tolerance=st.sampled_from([0.5, 1.5, 3.0]),
+)
+def test_blocks_leave_no_trace_in_what_is_valid_and_apart(
+    cells: np.ndarray, size: int, tolerance: float
+) -> None:
+    classes = np.kron(cells, np.ones((6, 6), np.uint8))
+    found = polygons_of(classes, tolerance=tolerance, size=size)
+    assert all(polygon.is_valid for polygon in found)
+    assert shapely.union_all(found).area == pytest.approx(sum(each.area for each in found))
+    whole = polygons_of(classes, tolerance=tolerance, size=200)
+    # Cutting leaves as many pieces, and no more than the tolerance lies between the outlines.
+    assert len(found) == len(whole)
+    apart = shapely.symmetric_difference(shapely.union_all(found), shapely.union_all(whole))
+    assert apart.buffer(-tolerance).is_empty
+    # No corner lies farther from the pixels' outline than told.
+    outline = shapely.union_all(
+        [shapely.box(x, y, x + 1, y + 1) for y, x in zip(*np.nonzero(classes == 1), strict=True)]
+    ).boundary
+    corners = shapely.points(shapely.get_coordinates(shapely.union_all(found)))
+    assert (shapely.distance(corners, outline) <= tolerance + 1e-9).all()
+
+
+def test_ragged_outlines_come_back_as_the_raster() -> None:
+    rng = np.random.default_rng(1)
+    shapes = [street([(0, 30), (400, 330)], 60), street([(200, 0), (180, 400)], 40)]
+    road = drawn(shapes, (400, 400))
+    # Single pixels come and go at the edges, as in a prediction.
+    edge = np.zeros_like(road, bool)
+    edge[1:-1, 1:-1] = road[1:-1, :-2] != road[1:-1, 2:]
+    ragged = np.where(edge & (rng.random(road.shape) < 0.3), 1 - road, road).astype(np.uint8)
+    assert iou(drawn(polygons_of(ragged, least=16), road.shape) > 0, ragged > 0) > 0.98
+
+
+def test_classes_lie_side_by_side() -> None:
+    classes = np.zeros((60, 90), np.uint8)
+    classes[20:40] = 1
+    classes[20:40, 40:70] = 2
+    by_class = without_overlap([polygons_of(classes, value) for value in (1, 2)], 4)
+    assert [len(polygons) for polygons in by_class] == [2, 1]
+    every = [polygon for polygons in by_class for polygon in polygons]
+    assert shapely.union_all(every).area == pytest.approx(sum(each.area for each in every))
+    assert sum(each.area for each in every) == pytest.approx(20 * 90, rel=0.01)
+
+
+# --- network --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turn", [0, 10, 30])
+def test_two_streets_make_one_crossing_where_their_axes_meet(turn: float) -> None:
+    across = shapely.affinity.rotate(street([(-100, 150), (400, 150)], 24), turn, (150, 150))
+    road = drawn([street([(150, -100), (150, 400)], 30), across], (300, 300))
+    network = network_of(road)
+    assert sorted(network.degrees) == [1, 1, 1, 1, 4]
+    [centre] = network.nodes[network.degrees == 4]
+    assert np.hypot(*(centre - 75)) < 1.0
+    for each in network.streets:
+        # Straight: as long as the way from end to end.
+        line = shapely.LineString(each.line)
+        ends = shapely.LineString([line.coords[0], line.coords[-1]])
+        assert line.length < 1.01 * ends.length
+        assert shapely.hausdorff_distance(line, ends) < 1.5
+
+
+def test_widths() -> None:
+    shapes = [street([(-10, 50), (150, 50)], 20), street([(150, 50), (310, 50)], 32)]
+    [edge] = network_of(drawn(shapes, (100, 300))).streets
+    assert edge.least_width == pytest.approx(10, abs=0.8)
+    assert edge.mean_width == pytest.approx(13, abs=0.8)
+
+
+def test_corners_make_no_spurs_and_a_square_end_is_reached() -> None:
+    road = drawn(
+        [street([(40, 60), (250, 60)], 30), street([(250, 45), (250, 400)], 30)], (300, 300)
+    )
+    network = network_of(road)
+    assert sorted(network.degrees) == [1, 1]
+    line = shapely.LineString(network.streets[0].line)
+    assert line.distance(shapely.Point(20, 30)) < 1.5
+    assert line.distance(shapely.Point(125, 150)) < 1.0
+
+
+def test_a_dead_end_that_is_a_street_stays_and_a_bulge_goes() -> None:
+    shapes = [
+        street([(-10, 150), (310, 150)], 30),
+        street([(100, 150), (100, 60)], 16),
+        shapely.Point(220, 135).buffer(12),
+    ]
+    network = network_of(drawn(shapes, (300, 300)))
+    assert sorted(network.degrees) == [1, 1, 1, 3]
+    assert min(shapely.Point(50, 30).distance(shapely.Point(*node)) for node in network.nodes) < 1.5
+
+
+def test_a_roundabout_is_a_ring_and_a_car_is_none() -> None:
+    disc = shapely.Point(150, 150).buffer(60) - shapely.Point(150, 150).buffer(30)
+    shapes = [street([(-10, 150), (100, 150)], 24), street([(200, 150), (310, 150)], 24), disc]
+    road = drawn(shapes, (300, 300))
+    road[148:154, 30:38] = 0
+    network = network_of(road)
+    assert sorted(network.degrees) == [1, 1, 3, 3]
+    assert len(network.streets) == 4
+
+
+def test_carriageways_stay_apart() -> None:
+    shapes = [
+        street([(130, -10), (130, 310)], 22),
+        street([(170, -10), (170, 310)], 22),
+        street([(-10, 150), (310, 150)], 20),
+    ]
+    network = network_of(drawn(shapes, (300, 300)))
+    assert sorted(network.degrees) == [1] * 6 + [4, 4]
+
+
+def test_a_ring_without_a_crossing_has_one_node() -> None:
+    ring = shapely.Point(150, 150).buffer(100) - shapely.Point(150, 150).buffer(76)
+    network = network_of(drawn([ring], (300, 300)))
+    assert network.degrees.tolist() == [2]
+    assert shapely.LineString(network.streets[0].line).length == pytest.approx(np.pi * 88, rel=0.02)
+
+
+def test_no_road_no_network() -> None:
+    network = network_of(np.zeros((100, 100), np.uint8))
+    assert not network.streets and not len(network.nodes)
+
+
+# --- path lengths ---------------------------------------------------------------------------
+
+SQUARE = [
+    shapely.LineString([(0, 0), (100, 0)]),
+    shapely.LineString([(100, 0), (100, 100)]),
+    shapely.LineString([(100, 100), (0, 100)]),
+    shapely.LineString([(0, 100), (0, 0)]),
+]
+
+
+def test_a_network_is_like_itself() -> None:
+    found = path_length_similarity(SQUARE, SQUARE, 4)
+    assert (found.apls, found.truth_to_proposal, found.proposal_to_truth) == (1, 1, 1)
+
+
+def test_a_missing_side_makes_some_ways_longer() -> None:
+    found = path_length_similarity(SQUARE, SQUARE[:3], 4, spacing=100)
+    # Six pairs of corners; one is three times as far, and all points are found.
+    assert found.truth_to_proposal == pytest.approx(5 / 6)
+    # From the corners of what is left, that pair goes straight in the truth: 2/3 off.
+    assert found.proposal_to_truth == pytest.approx(1 - (2 / 3) / 6)
+    one, other = found.truth_to_proposal, found.proposal_to_truth
+    assert found.apls == pytest.approx(2 * one * other / (one + other))
+
+
+def test_what_is_too_far_or_broken_is_missing() -> None:
+    moved = [shapely.affinity.translate(line, 10, 10) for line in SQUARE]
+    assert path_length_similarity(SQUARE, moved, 4, spacing=100).apls == 0
+    assert path_length_similarity(SQUARE, [], 4).apls == 0
+    line = [shapely.LineString([(0, 0), (100, 0)])]
+    broken = [shapely.LineString([(0, 0), (40, 0)]), shapely.LineString([(60, 0), (100, 0)])]
+    assert path_length_similarity(line, broken, 4, spacing=100).truth_to_proposal == 0
+
+
+# --- the command ----------------------------------------------------------------------------
+
+
+def write_classes(
+    folder: Path, name: str, classes: np.ndarray, transform: Affine, crs: CRS | None = FEET
+) -> Path:
+    grid = Grid(classes.shape[1], classes.shape[0], transform, crs)
+    path = folder / "predictions" / f"{name}.tif"
+    tags = {"ROADMASK_CLASSES": json.dumps(["other", "road"])}
+    write_cog(path, grid, classes, nodata=255, tags=tags)
+    probability = np.where(classes == 1, np.uint8(200), np.uint8(20))
+    write_cog(folder / "probability" / f"{name}.tif", grid, probability, nodata=255)
+    return path
+
+
+def draw(folder: Path, *more: str) -> Path:
+    names = sorted(path.stem for path in (folder / "predictions").glob("*.tif"))
+    output = folder / "vectors" / "vectors.json"
+    arguments = [
+        "vectors",
+        f"--scenes={'/'.join(names)}",
+        f"{folder}/predictions/{{scene}}.tif",
+        f"--probability={folder}/probability/{{scene}}.tif",
+        f"--output={output}",
+        *OPTIONS,
+        *more,
+    ]
+    assert main(arguments) == 0
+    return output
+
+
+@pytest.fixture(scope="module")
+def city() -> tuple[np.ndarray, Affine, list[shapely.LineString]]:
+    """The demo city's true road as a raster, where it lies, and its centerlines."""
+    network = plan_network(1)
+    pavement = pave(network)
+    transform = Affine(layout.PIXEL, 0, layout.WEST, 0, -layout.PIXEL, layout.SOUTH + layout.HEIGHT)
+    size = round(layout.HEIGHT / layout.PIXEL), round(layout.WIDTH / layout.PIXEL)
+    road = rasterize(
+        [on_the_map(part) for part in pavement.roads.geoms],
+        out_shape=size,
+        transform=transform,
+        dtype="uint8",
+    )
+    lines = [
+        on_the_map(feature.geometry)
+        for feature in centerlines(network, 1)
+        if feature.fields["STATUS"] == "2"
+        and feature.fields["RW_TYPE"] not in ("4", "5", "6", "7", "12", "14")
+    ]
+    return road, transform, lines
+
+
+def cut(
+    folder: Path, road: np.ndarray, transform: Affine, rows: list[int], columns: list[int]
+) -> None:
+    height, width = road.shape
+    for top, bottom in zip([0, *rows], [*rows, height], strict=True):
+        for left, right in zip([0, *columns], [*columns, width], strict=True):
+            write_classes(
+                folder,
+                f"s{top}_{left}",
+                road[top:bottom, left:right],
+                transform @ Affine.translation(left, top),
+            )
+
+
+@pytest.fixture(scope="module")
+def whole_city(
+    city: tuple[np.ndarray, Affine, list[shapely.LineString]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    cut(folder, city[0], city[1], [], [])
+    return draw(folder)
+
+
+def test_however_sheets_are_cut_the_bytes_are_the_same(
+    city: tuple[np.ndarray, Affine, list[shapely.LineString]], whole_city: Path, tmp_path: Path
+) -> None:
+    cut(tmp_path, city[0], city[1], [1000, 1537], [77, 2048])
+    parts = draw(tmp_path, "--threads=2")
+    assert len(json.loads(parts.read_text())["files"][0]["scenes"]) == 9
+    ours, theirs = (path.with_name("roads.gpkg").read_bytes() for path in (parts, whole_city))
+    assert ours == theirs
+
+
+def test_polygons_of_the_city_come_back_as_its_raster(
+    city: tuple[np.ndarray, Affine, list[shapely.LineString]], whole_city: Path
+) -> None:
+    road, transform, _ = city
+    table = pyogrio.read_dataframe(whole_city.with_name("roads.gpkg"), layer="roads")
+    assert table.crs.to_epsg() == 2263
+    assert table.is_valid.all()
+    assert set(table["class"]) == {"road"}
+    back = rasterize(table.geometry, out_shape=road.shape, transform=transform, dtype="uint8")
+    assert iou(back > 0, road > 0) > 0.98
+    metres = (table.area * (1200 / 3937) ** 2).to_numpy()
+    assert table["area_m2"].to_numpy() == pytest.approx(metres, rel=1e-3)
+
+
+def test_the_network_of_the_city(
+    city: tuple[np.ndarray, Affine, list[shapely.LineString]], whole_city: Path
+) -> None:
+    package = whole_city.with_name("roads.gpkg")
+    edges = pyogrio.read_dataframe(package, layer="edges")
+    nodes = pyogrio.read_dataframe(package, layer="nodes").set_index("node")
+    # Every edge runs from node to node, and edges meet nowhere else.
+    for edge in edges.itertuples():
+        ends = [shapely.Point(edge.geometry.coords[at]) for at in (0, -1)]
+        assert ends == [nodes.geometry[edge.from_node], nodes.geometry[edge.to_node]]
+    ends = np.bincount(np.concatenate([edges["from_node"], edges["to_node"]]))[1:]
+    assert (ends == nodes["degree"]).all()
+    report = json.loads(whole_city.read_text())["files"][0]
+    assert report["crossings_without_node"] == 0
+    noded = shapely.node(shapely.MultiLineString(list(edges.geometry)))
+    assert len(shapely.get_parts(shapely.line_merge(noded))) <= len(edges)
+    assert edges["length_m"].to_numpy() == pytest.approx(
+        edges["length"].to_numpy() * 1200 / 3937, rel=1e-3
+    )
+    assert (edges["least_width_m"] <= edges["mean_width_m"] + 0.01).all()
+    assert edges["mean_probability"].to_numpy() == pytest.approx(200 / 254, abs=1e-3)
+    # The centerlines have been moved by some feet, and tell levels that no picture does.
+    table = pyogrio.read_dataframe(package, layer="roads")
+    ground = shapely.box(*shapely.total_bounds(table.geometry.to_numpy()))
+    to_metres = Affine.scale(1200 / 3937)
+    truth = shapely.get_parts(
+        shapely.node(
+            shapely.union_all(
+                [shapely.transform(line, lambda xy: xy * to_metres.a) for line in city[2]]
+            )
+            & shapely.transform(ground, lambda xy: xy * to_metres.a)
+        )
+    )
+    ours = [shapely.transform(line, lambda xy: xy * to_metres.a) for line in edges.geometry]
+    assert path_length_similarity(list(truth), ours, 6).apls >= 0.9
+
+
+def test_a_second_run_writes_the_same_and_takes_away_what_is_stale(
+    whole_city: Path,
+) -> None:
+    before = whole_city.with_name("roads.gpkg").read_bytes()
+    stale = whole_city.with_name("roads_epsg4326_1.gpkg")
+    stale.touch()
+    draw(whole_city.parents[1])
+    assert whole_city.with_name("roads.gpkg").read_bytes() == before
+    assert not stale.exists()
+
+
+def test_sheets_of_two_pixel_sizes_and_pictures_without_crs(tmp_path: Path) -> None:
+    road = drawn([street([(-10, 100), (410, 100)], 40)], (200, 400))
+    write_classes(tmp_path / "a", "fine", road, Affine(0.5, 0, 9e5, 0, -0.5, 2e5))
+    write_classes(tmp_path / "a", "coarse", road, Affine(1, 0, 9.5e5, 0, -1, 2e5))
+    found = json.loads(draw(tmp_path / "a").read_text())["files"]
+    assert [entry["file"] for entry in found] == [
+        "roads_epsg2263_0.5.gpkg",
+        "roads_epsg2263_1.gpkg",
+    ]
+    write_classes(tmp_path / "b", "picture", road, Affine.identity(), None)
+    output = draw(tmp_path / "b")
+    [entry] = json.loads(output.read_text())["files"]
+    assert entry["file"] == "roads_picture.gpkg"
+    table: gpd.GeoDataFrame = pyogrio.read_dataframe(output.with_name(entry["file"]), layer="edges")
+    assert table.crs is None
+    assert table["length_m"].sum() == pytest.approx(400, abs=3)
+    assert table.total_bounds[[1, 3]] == pytest.approx([100, 100], abs=1.5)
+
+
+def test_a_sheet_without_road_has_empty_layers(tmp_path: Path) -> None:
+    write_classes(
+        tmp_path, "bare", np.zeros((100, 100), np.uint8), Affine(0.5, 0, 9e5, 0, -0.5, 2e5)
+    )
+    package = draw(tmp_path).with_name("roads.gpkg")
+    for layer, kind in pyogrio.list_layers(package):
+        assert pyogrio.read_info(package, layer=layer)["features"] == 0, kind
+    assert [name for name, _ in pyogrio.list_layers(package)] == ["roads", "edges", "nodes"]
+
+
+def test_classes_that_differ_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    road = np.ones((60, 60), np.uint8)
+    write_classes(tmp_path, "a", road, Affine(0.5, 0, 9e5, 0, -0.5, 2e5))
+    other = write_classes(tmp_path, "b", road, Affine(0.5, 0, 9e5 + 30, 0, -0.5, 2e5))
+    with rasterio.open(other, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.update_tags(ROADMASK_CLASSES='["other", "water"]')
+    names = [str(tmp_path / "predictions" / f"{name}.tif") for name in "ab"]
+    assert main(["vectors", *names, f"--output={tmp_path}/v.json", *OPTIONS]) == 1
+    assert "its classes are not those of" in capfd.readouterr().err
+
+
+# --- the score ------------------------------------------------------------------------------
+
+
+def write_lines(folder: Path, scene: str, lines: list[shapely.LineString], crs: CRS | None) -> None:
+    path = folder / "lines" / f"{scene}.gpkg"
+    path.parent.mkdir(exist_ok=True)
+    table = {"source_fid": np.arange(len(lines))}
+    pyogrio.write_dataframe(
+        gpd.GeoDataFrame(table, geometry=lines, crs=crs), path, layer="centerlines", driver="GPKG"
+    )
+
+
+def score(folder: Path, vectors: Path) -> dict:
+    output = folder / "vectors" / "network.json"
+    arguments = [
+        "score-vectors",
+        "--scenes=left/right",
+        f"--masks={folder}/masks/{{scene}}.tif",
+        f"--lines={folder}/lines/{{scene}}.gpkg",
+        f"--vectors={vectors}",
+        f"--output={output}",
+        *OPTIONS,
+    ]
+    assert main(arguments) == 0
+    [entry] = json.loads(output.read_text())["groups"]
+    return entry
+
+
+def test_the_score_counts_streets_that_there_are(tmp_path: Path) -> None:
+    """A cross of streets on two sheets; the map has a street on paper and a ferry besides."""
+    start = Affine(1, 0, 9e5, 0, -1, 2e5)
+    shapes = [street([(-10, 300), (1210, 300)], 40), street([(600, -10), (600, 610)], 40)]
+    road = drawn(shapes, (600, 1200))
+    for name, left in (("left", 0), ("right", 500)):
+        part = road[:, left : 500 if name == "left" else None]
+        path = write_classes(tmp_path, name, part, start @ Affine.translation(left, 0))
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        (tmp_path / "masks" / path.name).write_bytes(path.read_bytes())
+    on_map = [
+        shapely.LineString([(9e5 - 50, 2e5 - 302), (9e5 + 600, 2e5 - 302)]),
+        shapely.LineString([(9e5 + 600, 2e5 - 302), (9e5 + 1250, 2e5 - 302)]),
+        shapely.LineString([(9e5 + 600, 2e5), (9e5 + 600, 2e5 - 302)]),
+        shapely.LineString([(9e5 + 600, 2e5 - 302), (9e5 + 600, 2e5 - 600)]),
+        # Off the road, and off the sheets.
+        shapely.LineString([(9e5 + 100, 2e5 - 302), (9e5 + 400, 2e5)]),
+        shapely.LineString([(9e5 - 500, 2e5 - 302), (9e5 - 50, 2e5 - 302)]),
+    ]
+    for name in ("left", "right"):
+        write_lines(tmp_path, name, on_map, FEET)
+    entry = score(tmp_path, draw(tmp_path))
+    assert entry["centerlines"] == 4
+    assert entry["centerlines_m"] == pytest.approx(1800 * 1200 / 3937, rel=0.01)
+    for network in ("masks", "predictions"):
+        assert entry[network]["apls"] > 0.98
+        assert entry[network]["apls_with_levels"] > 0.98
+
+    # The prediction has lost a street, the label has not.
+    start_of = {"left": 0, "right": 500}
+    lost = drawn(shapes[:1], (600, 1200))
+    for name, left in start_of.items():
+        part = lost[:, left : 500 if name == "left" else None]
+        write_classes(tmp_path, name, part, start @ Affine.translation(left, 0))
+    entry = score(tmp_path, draw(tmp_path))
+    assert entry["masks"]["apls"] > 0.98
+    assert entry["predictions"]["truth_to_proposal"] < 0.7
+    assert entry["predictions"]["proposal_to_truth"] > 0.98
+
+
+def test_bridges_are_crossings_to_a_picture_and_not_to_the_map() -> None:
+    over = [shapely.LineString([(0, 0), (200, 0)]), shapely.LineString([(100, -100), (100, 100)])]
+    assert len(on_one_level(over)) == 4
+    found = path_length_similarity(over, on_one_level(over), 4)
+    assert found.truth_to_proposal == pytest.approx(1)
+    # Seen from the picture, the map lacks all ways that turn at the bridge.
+    assert found.proposal_to_truth < 0.5

@@ -1,0 +1,307 @@
+"""Command `vectors`: road polygons and a centerline network over all sheets.
+
+Written are GeoPackages with the layers `roads`, `edges` and `nodes`, one for each CRS and pixel
+size (one for each picture where these lie nowhere), and a list of them with counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+
+from roadmask.__main__ import end_with_parent
+from roadmask.distance import Distance, parse_distance
+from roadmask.errors import InputError
+from roadmask.files import write_json
+from roadmask.raster import environment
+from roadmask.style import UNKNOWN
+from roadmask.vectors import outlines, writing
+from roadmask.vectors.network import Network, build_network
+from roadmask.vectors.outlines import Arcs
+from roadmask.vectors.sheets import (
+    Block,
+    Group,
+    Raster,
+    Sheet,
+    class_names,
+    group_sheets,
+    read_classes,
+    read_probability,
+)
+from roadmask.vectors.skeleton import HALO, Skeleton, thin_block, work_factor
+
+log = logging.getLogger(__name__)
+
+# Pixels: about the edge of a block, in which memory is bounded; with work pixels of their own
+# size the halo alone is as many, and the arrays are larger.
+BLOCK, FINE_BLOCK = 4096, 2048
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What polygons and lines are to be like.
+
+    Attributes
+    ----------
+    tolerance
+        How far outlines and lines may be moved to be smooth.
+    smallest
+        Edge of a square: polygons and holes of less area are left out.
+    island
+        Edge of a square: holes of less area don't part a road into two lines.
+    """
+
+    tolerance: Distance
+    smallest: Distance
+    island: Distance
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What was found in a block: outlines by class, and middle lines."""
+
+    arcs: dict[int, Arcs]
+    skeleton: Skeleton
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``python -m roadmask vectors``."""
+    parser.add_argument("rasters", type=Path, nargs="+", help="class rasters of all scenes")
+    parser.add_argument(
+        "--probability", type=Path, action="append", default=[], help="one a scene, or none"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="the list of what was written; the GeoPackages lie beside it",
+    )
+    add_settings(parser)
+    parser.add_argument("--threads", type=int, default=1, help="processes")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that become `Settings`."""
+    parser.add_argument("--vectors.tolerance", dest="tolerance", required=True)
+    parser.add_argument("--vectors.smallest", dest="smallest", required=True)
+    parser.add_argument("--vectors.island", dest="island", required=True)
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """Read what `add_settings` added."""
+    return Settings(
+        *(
+            parse_distance(getattr(arguments, name), f"vectors.{name}")
+            for name in ("tolerance", "smallest", "island")
+        )
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the vectors of some rasters."""
+    with environment():
+        rasters = pair(arguments.rasters, arguments.probability)
+        write_vectors(rasters, arguments.output, settings_of(arguments), arguments.threads)
+
+
+def pair(rasters: Sequence[Path], probabilities: Sequence[Path]) -> list[Raster]:
+    """Put the class rasters and probabilities of one scene together."""
+    by_scene = {path.stem: path for path in probabilities}
+    return [Raster(path.stem, path, by_scene.get(path.stem)) for path in rasters]
+
+
+def write_vectors(
+    rasters: Sequence[Raster], output: Path, settings: Settings, threads: int = 1
+) -> list[Path]:
+    """Write a GeoPackage for each group of sheets, and a list of them.
+
+    Parameters
+    ----------
+    rasters
+        Of all scenes.
+    output
+        The list. Beside it stands ``roads.gpkg``, or where CRS or pixel size differ one for
+        each with that in its name, and in pixel mode one for each picture. What an earlier
+        run wrote and is no longer true is removed.
+    settings
+        What they are to be like.
+    threads
+        Processes.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The GeoPackages.
+    """
+    groups = group_sheets(rasters)
+    in_pixels = any(group.crs is None for group in groups)
+    listed = []
+    with workers(threads) as pool:
+        for group in groups:
+            name = (
+                "roads.gpkg" if len(groups) == 1 and not in_pixels else f"roads_{group.label}.gpkg"
+            )
+            layers, network = make_layers(group, settings, pool)
+            writing.write_layers(output.parent / name, layers)
+            listed.append(_described(name, group, layers, network))
+            log.info(
+                "%s: %d polygons, %d edges, %d nodes",
+                name,
+                len(layers.roads),
+                len(layers.edges),
+                len(layers.nodes),
+            )
+    kept = {entry["file"] for entry in listed}
+    for path in sorted(output.parent.glob("roads*.gpkg")):
+        if path.name not in kept:
+            path.unlink()
+    write_json(output, {"files": listed})
+    return [output.parent / entry["file"] for entry in listed]
+
+
+@contextmanager
+def workers(threads: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Give processes; None where one is enough."""
+    if threads == 1:
+        yield None
+        return
+    # Forked copies of a process in which GDAL has run are not safe.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(threads, mp_context=context, initializer=end_with_parent) as pool:
+        yield pool
+
+
+def make_layers(
+    group: Group, settings: Settings, pool: ProcessPoolExecutor | None = None
+) -> tuple[writing.Layers, Network]:
+    """Make the layers of a group of sheets.
+
+    Parameters
+    ----------
+    group
+        The sheets.
+    settings
+        What they are to be like.
+    pool
+        Processes among which blocks are shared out.
+    """
+    names = _common_names(group)
+    factor = work_factor(group.pixel)
+    size = factor * round((FINE_BLOCK if factor == 1 else BLOCK) / factor)
+    halo = factor * int(np.ceil(HALO / group.pixel / factor))
+    tolerance = settings.tolerance.pixels(group.pixel)
+    least = settings.smallest.pixels(group.pixel) ** 2
+    task = partial(
+        trace, pixel_metres=group.pixel_metres, settings=settings, halo=halo, factor=factor
+    )
+    blocks = group.blocks(size, max(halo, outlines.blur_reach(tolerance) + 1), factor)
+    traced = list(pool.map(task, blocks) if pool else map(task, blocks))
+    values = sorted({value for each in traced for value in each.arcs})
+    names += [f"class {value}" for value in range(len(names) + 1, max(values, default=0) + 1)]
+    by_class: list[list[shapely.Polygon]] = []
+    for value in values:
+        arcs = [each.arcs[value] for each in traced if value in each.arcs]
+        rings, _ = outlines.join_arcs(arcs, least)
+        by_class.append(outlines.to_polygons(rings))
+    if len(by_class) > 1:
+        by_class = outlines.without_overlap(by_class, least)
+    roads, repaired = writing.road_frame(group, [names[value - 1] for value in values], by_class)
+    metres = factor * group.pixel_metres[0], factor * group.pixel_metres[1]
+    network = build_network(
+        Skeleton.joined([each.skeleton for each in traced]),
+        metres,
+        size // factor,
+        settings.tolerance.on_ground(group.pixel),
+    )
+    edges, nodes = writing.network_frames(group, network)
+    return writing.Layers(roads, edges, nodes, repaired), network
+
+
+def _common_names(group: Group) -> list[str]:
+    """Return the names of the classes, which all sheets of a group share."""
+    first = group.sheets[0].raster
+    names = class_names(first.path)
+    for sheet in group.sheets[1:]:
+        if class_names(sheet.raster.path) != names:
+            raise InputError(
+                sheet.raster.path,
+                f"its classes are not those of {first.path}",
+                "Make both anew with the same settings",
+            )
+    return names
+
+
+def trace(
+    item: tuple[Block, list[Sheet]],
+    pixel_metres: tuple[float, float],
+    settings: Settings,
+    halo: int,
+    factor: int,
+) -> Traced:
+    """Find outlines and middle lines in a block; see `trace_block` and `thin_block`."""
+    block, sheets = item
+    across, along = pixel_metres
+    pixel = math.sqrt(across * along)
+    tolerance = settings.tolerance.pixels(pixel)
+    reach = outlines.blur_reach(tolerance)
+    around = max(halo, factor * int(np.ceil((reach + 1) / factor)))
+    window = (
+        block.x - around,
+        block.y - around,
+        block.width + 2 * around,
+        block.height + 2 * around,
+    )
+    with environment():
+        classes = read_classes(sheets, *window)
+        probability = read_probability(sheets, *window)
+    near = classes[
+        around - reach : around + block.height + 1 + reach,
+        around - reach : around + block.width + 1 + reach,
+    ]
+    values = [int(value) for value in np.unique(classes) if 0 < value < UNKNOWN]
+    least = settings.smallest.pixels(pixel) ** 2
+    arcs = {
+        value: outlines.trace_block(near, reach, block.x, block.y, value, tolerance, least)
+        for value in values
+    }
+    skeleton = thin_block(
+        classes,
+        probability,
+        factor,
+        around // factor,
+        (block.x // factor, block.y // factor),
+        (factor * across, factor * along),
+        settings.smallest.on_ground(pixel) ** 2,
+        settings.island.on_ground(pixel) ** 2,
+    )
+    return Traced(arcs, skeleton)
+
+
+def _described(name: str, group: Group, layers: writing.Layers, network: Network) -> dict[str, Any]:
+    kinds = layers.nodes["kind"].value_counts()
+    return {
+        "file": name,
+        "group": group.label,
+        "scenes": [sheet.raster.scene for sheet in group.sheets],
+        "pixel_metres": list(group.pixel_metres),
+        "polygons": len(layers.roads),
+        "holes": int(shapely.get_num_interior_rings(layers.roads.geometry.to_numpy()).sum()),
+        "area_m2": round(float(layers.roads["area_m2"].sum()), 1),
+        "mended_polygons": layers.repaired,
+        "edges": len(layers.edges),
+        "length_m": round(float(layers.edges["length_m"].sum()), 1),
+        "nodes": {kind: int(kinds.get(kind, 0)) for kind in ("crossing", "end", "ring")},
+        **network.counts,
+    }

@@ -1,0 +1,609 @@
+"""A clean road network from middle lines that are pixels.
+
+What thinning leaves is not what a map shows: spurs into corners, ends that fork, crossings
+drawn as two junctions, bends where side streets pull. Each is mended by the width of the road
+where it is, so that no setting has to know how wide a city's streets are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import shapely
+from scipy.ndimage import gaussian_filter1d
+
+from roadmask.style import UNKNOWN
+from roadmask.vectors.pixel_graph import Strand, link_pixels, trace_strands
+from roadmask.vectors.skeleton import Skeleton
+
+# An end whose half width falls below this share of that at its middle leads into a corner...
+TAPERED = 0.6
+# ... unless it keeps its width, to this share, up to where it narrows.
+KEPT_WIDTH = 0.9
+# ... if it is no longer than this many half widths at its junction: 1.42 at a square end, 2.6
+# at an angle of 45 degrees.
+CORNER = 3.0
+# How far, in its own half widths, another end must reach beyond the road's edge to be a street.
+BULGE = 1.3
+# Half widths of road, of the narrower and the wider of two, within which junctions are one
+# crossing: where streets go straight on at each of them, where nothing tells, and where they
+# go straight on from one to the other.
+APART, CLOSE, ACROSS = 0.7, 1.2, 2.2
+# Half widths of road within which two nodes, placed where axes meet, are the same crossing.
+SAME = 0.6
+# Degrees by which a street that goes straight on may bend.
+STRAIGHT_ON = 20.0
+# Around a junction the middle line is drawn to where the streets' axes meet.
+JUNCTION = 1.6
+# Up to here, from there on, a street's axis is taken.
+AXIS = 4.0
+# Half widths of road that a piece of road needs in length to be a street.
+LEAST_PIECE = 4.0
+# Metres: standard deviation of the smoothing along a line.
+SMOOTHING = 3.0
+# Share by which a junction is held at the middle of its pixels.
+HELD = 0.05
+MEETING = 3
+# Metres to the border of the pictures from where a road is taken to go on beyond.
+AT_BORDER = 1.5
+# Pixels of an edge between two junctions that are one cluster of pixels.
+CLUSTER = 4
+
+
+@dataclass
+class Edge:
+    """A street between two nodes.
+
+    Attributes
+    ----------
+    start, end
+        Nodes.
+    pixels
+        Indices of skeleton pixels from one to the other.
+    """
+
+    start: int
+    end: int
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Street:
+    """An edge as it is handed out.
+
+    Attributes
+    ----------
+    start, end
+        Indices of nodes.
+    line
+        ``(n, 2)`` in metres of the skeleton's frame.
+    mean_width, least_width
+        Metres, off the junctions.
+    mean_probability
+        0 to 1; None where there is none.
+    """
+
+    start: int
+    end: int
+    line: np.ndarray
+    mean_width: float
+    least_width: float
+    mean_probability: float | None
+
+
+@dataclass(frozen=True)
+class Network:
+    """Streets and the nodes between them.
+
+    Attributes
+    ----------
+    nodes
+        ``(n, 2)`` places in metres of the skeleton's frame.
+    degrees
+        ``(n,)`` how many ends of streets meet.
+    widths
+        ``(n,)`` metres: the road's width at each.
+    streets
+        Edges.
+    counts
+        What was mended.
+    """
+
+    nodes: np.ndarray
+    degrees: np.ndarray
+    widths: np.ndarray
+    streets: list[Street]
+    counts: dict[str, int]
+
+
+@dataclass
+class Draft:
+    """A network in the making.
+
+    Attributes
+    ----------
+    points
+        ``(pixels, 2)`` places in metres.
+    half_width
+        ``(pixels,)`` metres.
+    probability
+        ``(pixels,)`` uint8.
+    inside
+        ``(pixels,)`` metres to the border of the pictures.
+    edges
+        By number.
+    members
+        By node, the pixels that it consists of.
+    forked
+        Nodes at which an end forked, with the places of the corners that it led into.
+    """
+
+    points: np.ndarray
+    half_width: np.ndarray
+    probability: np.ndarray
+    inside: np.ndarray
+    edges: dict[int, Edge] = field(default_factory=dict)
+    at: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    members: dict[int, list[int]] = field(default_factory=dict)
+    forked: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    _next: int = 0
+
+    def add(self, start: int, end: int, pixels: np.ndarray) -> None:
+        """Add an edge."""
+        self.edges[self._next] = Edge(start, end, pixels)
+        self.at[start].append(self._next)
+        self.at[end].append(self._next)
+        for node in (start, end):
+            self.members.setdefault(node, [node])
+        self._next += 1
+
+    def remove(self, number: int) -> Edge:
+        """Take an edge away."""
+        edge = self.edges.pop(number)
+        for node in (edge.start, edge.end):
+            self.at[node].remove(number)
+        return edge
+
+    def degree(self, node: int) -> int:
+        """Return how many ends meet at a node."""
+        return len(self.at[node])
+
+    def radius(self, node: int) -> float:
+        """Return the road's half width at a node."""
+        return float(self.half_width[self.members[node]].max())
+
+    def length(self, edge: Edge) -> float:
+        """Return the length of an edge's pixels."""
+        steps = np.diff(self.points[edge.pixels], axis=0)
+        return float(np.hypot(*steps.T).sum())
+
+    def prune(self) -> None:
+        """Take away spurs, all of one round at once: both arms of a forked end go."""
+        while spurs := [n for n, edge in sorted(self.edges.items()) if self._is_spur(edge)]:
+            doomed = set(spurs)
+            for node in sorted({self._junction(self.edges[number]) for number in spurs}):
+                arms = [number for number in self.at[node] if number in doomed]
+                left = self.degree(node) - len(arms)
+                if left == 0:
+                    # A patch with nothing but corners: its longest line stays.
+                    arms.sort(key=lambda number: self.length(self.edges[number]))
+                    doomed -= set(arms[-2:])
+                elif left == 1 and len(arms) > 1:
+                    self.forked[node] = [self._tip(number, node) for number in arms]
+            for number in sorted(doomed):
+                self.remove(number)
+            self.counts["spurs"] += len(doomed)
+            self.dissolve()
+            if not doomed:
+                return
+
+    def _tip(self, number: int, node: int) -> np.ndarray:
+        """Return where an edge leads from a node."""
+        edge = self.edges[number]
+        return np.asarray(self.points[edge.pixels[-1 if edge.start == node else 0]])
+
+    def _junction(self, edge: Edge) -> int:
+        return edge.start if self.degree(edge.start) > 1 else edge.end
+
+    def _is_spur(self, edge: Edge) -> bool:
+        """Tell whether an end leads into a corner, or into a bulge of the road's edge."""
+        degrees = sorted((self.degree(edge.start), self.degree(edge.end)))
+        if degrees[0] != 1 or degrees[1] < MEETING:
+            return False
+        node = self._junction(edge)
+        radius = self.radius(node)
+        pixels = edge.pixels if edge.start == node else edge.pixels[::-1]
+        widths = self.half_width[pixels]
+        length, tip = self.length(edge), float(widths[-1])
+        if self.inside[pixels[-1]] < AT_BORDER:
+            return length < radius
+        if tip < TAPERED * float(widths[len(widths) // 2]):
+            # Towards a corner the road gets narrower all the way.
+            return length < CORNER * radius
+        return length + tip - radius < BULGE * tip
+
+    def square_ends(self) -> None:
+        """Shorten ends that run into one corner of a square end, where thinning left out the other.
+
+        They stop where the road begins to narrow, and are drawn straight on from there.
+        """
+        for number in sorted(self.edges):
+            edge = self.edges[number]
+            if min(self.degree(edge.start), self.degree(edge.end)) != 1 or edge.start == edge.end:
+                continue
+            node = self._junction(edge)
+            outer = edge.end if edge.start == node else edge.start
+            if self.degree(outer) != 1 or self.inside[outer] < AT_BORDER:
+                continue
+            pixels = edge.pixels if edge.start == node else edge.pixels[::-1]
+            widths = self.half_width[pixels]
+            middle = float(widths[len(widths) // 2])
+            if float(widths[-1]) >= TAPERED * middle:
+                continue
+            last = int(np.nonzero(widths >= KEPT_WIDTH * middle)[0][-1])
+            width, halfway = float(widths[last]), float(widths[last // 2])
+            length = self.length(Edge(node, outer, pixels[: last + 1]))
+            is_even = halfway * KEPT_WIDTH < width / KEPT_WIDTH
+            if last > 2 and is_even and length + width - self.radius(node) >= BULGE * width:
+                self.remove(number)
+                self.add(node, int(pixels[last]), pixels[: last + 1])
+                self.forked[int(pixels[last])] = [self.points[outer]]
+                self.counts["squared_ends"] += 1
+
+    def dissolve(self) -> None:
+        """Make one edge of two that meet where nothing else does."""
+        for node in sorted(self.at):
+            if self.degree(node) != 2:
+                continue
+            first, second = self.at[node]
+            if first == second:  # a ring
+                continue
+            one, other = self.remove(first), self.remove(second)
+            before = one.pixels if one.end == node else one.pixels[::-1]
+            after = other.pixels if other.start == node else other.pixels[::-1]
+            start = one.start if one.end == node else one.end
+            end = other.end if other.start == node else other.start
+            self.add(start, end, np.concatenate([before, after[int(after[0] == before[-1]) :]]))
+
+    def merge_clusters(self) -> None:
+        """Make one node of junctions that are but a pixel or two apart."""
+        self.merge(
+            [
+                number
+                for number, edge in sorted(self.edges.items())
+                if len(edge.pixels) <= CLUSTER
+                and edge.start != edge.end
+                and min(self.degree(edge.start), self.degree(edge.end)) >= MEETING
+            ]
+        )
+
+    def merge_crossings(self) -> None:
+        """Make one node of the junctions of a crossing."""
+        self.merge([number for number in sorted(self.edges) if self._is_inside_crossing(number)])
+        while same := [number for number in sorted(self.edges) if self._is_point(number)]:
+            self.merge(same)
+
+    def _is_point(self, number: int) -> bool:
+        """Tell whether the axes of streets meet in one place at both ends of an edge."""
+        edge = self.edges[number]
+        one, other = edge.start, edge.end
+        if one == other or min(self.degree(one), self.degree(other)) < MEETING:
+            return False
+        radius = min(self.radius(one), self.radius(other))
+        gap = np.hypot(*(self.place(one) - self.place(other)))
+        return bool(gap < SAME * radius) and self.length(edge) < 2 * ACROSS * radius
+
+    def merge(self, numbers: Sequence[int]) -> None:
+        """Make one node of the two ends of each of these edges."""
+        parents: dict[int, int] = {}
+
+        def root(node: int) -> int:
+            while parents.setdefault(node, node) != node:
+                node = parents[node]
+            return node
+
+        for number in numbers:
+            edge = self.edges[number]
+            one, other = sorted((root(edge.start), root(edge.end)))
+            if one != other:
+                parents[other] = one
+                self.counts["merged_junctions"] += 1
+        for number in sorted(self.edges):
+            edge = self.edges[number]
+            start, end = root(edge.start), root(edge.end)
+            if (start, end) == (edge.start, edge.end):
+                continue
+            self.remove(number)
+            reach = max(self.radius(edge.start), self.radius(edge.end))
+            if start != end or self.length(edge) > 4 * reach:
+                self.add(start, end, edge.pixels)
+        for node in sorted(parents):
+            if root(node) != node and node in self.members:
+                self.members[root(node)] += self.members.pop(node)
+        self.dissolve()
+
+    def _is_inside_crossing(self, number: int) -> bool:
+        """Tell whether an edge does but join the two halves of a crossing.
+
+        Where two streets cross, thinning leaves two junctions with a short line between, and
+        either street goes straight on from one to the other. Where a street crosses the two
+        carriageways of another, these go straight on at either junction.
+        """
+        edge = self.edges[number]
+        one, other = edge.start, edge.end
+        if one == other or min(self.degree(one), self.degree(other)) < MEETING:
+            return False
+        low, high = sorted((self.radius(one), self.radius(other)))
+        length = self.length(edge)
+        if length >= ACROSS * high:
+            return False
+        bends = self._bends(number)
+        if bends is None:
+            return length < CLOSE * low
+        within, across = bends
+        if across < within:
+            return length < (ACROSS * high if across < STRAIGHT_ON else CLOSE * low)
+        return length < APART * low
+
+    def _bends(self, number: int) -> tuple[float, float] | None:
+        """Return by how many degrees streets bend that go on at either node, or from one to other.
+
+        None where other than two further edges meet at either.
+        """
+        edge = self.edges[number]
+        rays = []
+        for node in (edge.start, edge.end):
+            others = [each for each in self.at[node] if each != number]
+            if len(others) != 2 or others[0] == others[1]:
+                return None
+            rays.append([self._ray(each, node) for each in others])
+        (a, b), (c, d) = rays
+        within = max(_bend(a, b), _bend(c, d))
+        across = min(max(_bend(a, c), _bend(b, d)), max(_bend(a, d), _bend(b, c)))
+        return within, across
+
+    def _ray(self, number: int, node: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return where an edge is beyond a junction, and in which direction it leads from there."""
+        edge = self.edges[number]
+        line = self.points[edge.pixels if edge.start == node else edge.pixels[::-1]]
+        radius = self.radius(node)
+        away = np.hypot(*(line - line[0]).T)
+        far = np.nonzero(away > JUNCTION * radius)[0]
+        first = int(far[0]) if len(far) else len(line) // 2
+        more = np.nonzero(away[first:] > AXIS * radius)[0]
+        last = first + int(more[0]) if len(more) else len(line) - 1
+        direction = line[last] - line[min(first, last - 1)]
+        return line[first], direction / max(float(np.hypot(*direction)), 1e-9)
+
+    def place(self, node: int) -> np.ndarray:
+        """Return where a node lies: at a junction where the streets' axes meet."""
+        middle: np.ndarray = self.points[self.members[node]].mean(axis=0)
+        radius = self.radius(node)
+        if self.degree(node) == 1:
+            return self._end_place(node, middle, radius)
+        if self.degree(node) < MEETING:
+            return middle
+        normal, total = HELD * np.eye(2), np.zeros(2)
+        for number in dict.fromkeys(self.at[node]):
+            edge = self.edges[number]
+            sides = [edge.pixels] if edge.start == node else []
+            sides += [edge.pixels[::-1]] if edge.end == node else []
+            for pixels in sides:
+                line = self.points[pixels[:4096]] - middle
+                away = np.hypot(*line.T)
+                part = line[(away > JUNCTION * radius) & (away < AXIS * radius)]
+                if len(part) < 3 or len(sides) > 1:
+                    continue
+                centre = part.mean(axis=0)
+                direction = np.linalg.svd(part - centre, full_matrices=False)[2][0]
+                across = np.eye(2) - np.outer(direction, direction)
+                normal += across
+                total += across @ centre
+        move = np.linalg.solve(normal, total)
+        far = float(np.hypot(*move))
+        return middle + move * min(1.0, radius / far) if far else middle
+
+    def _end_place(self, node: int, middle: np.ndarray, radius: float) -> np.ndarray:
+        """Return where a road ends: its middle line stops half its width before, or forks."""
+        edge = self.edges[self.at[node][0]]
+        pixels = edge.pixels if edge.start == node else edge.pixels[::-1]
+        line = self.points[pixels]
+        away = np.hypot(*(line - middle).T)
+        part = line[(away > 0.3 * radius) & (away < 2 * radius)]
+        usual = float(np.median(self.half_width[pixels]))
+        # A turning circle's middle is as far as a street goes.
+        if not len(part) or not TAPERED * usual < radius < usual / TAPERED:
+            return middle
+        direction = middle - part.mean(axis=0)
+        direction /= np.hypot(*direction)
+        # Corners lie on the road's end, or on the border of the pictures.
+        corners = [(tip - middle) @ direction for tip in self.forked.get(node, [])]
+        onwards = float(np.mean(corners)) if corners else radius
+        reach = min(max(onwards, 0.0), max(float(self.inside[node]), 0.0))
+        return np.asarray(middle + direction * reach)
+
+    def drop_patches(self) -> None:
+        """Take away what stands alone and is no longer than it is wide."""
+        for number in sorted(self.edges):
+            edge = self.edges[number]
+            alone = self.degree(edge.start) == 1 and self.degree(edge.end) == 1
+            if alone and self.length(edge) < LEAST_PIECE * self.half_width[edge.pixels].mean():
+                self.remove(number)
+                self.counts["patches"] += 1
+
+
+def build_network(
+    skeleton: Skeleton, pixel_metres: tuple[float, float], block: int, tolerance: float
+) -> Network:
+    """Build the network.
+
+    Parameters
+    ----------
+    skeleton
+        Of all blocks, sorted by row and column.
+    pixel_metres
+        Ground size of its pixels along columns and rows.
+    block
+        Edge of a block in its pixels.
+    tolerance
+        Metres by which lines may be straightened.
+
+    Returns
+    -------
+    Network
+        In metres from the lattice's origin to the right and down.
+    """
+    if not len(skeleton):
+        return Network(np.empty((0, 2)), np.empty(0, int), np.empty(0), [], {})
+    points = np.column_stack([skeleton.x + 0.5, skeleton.y + 0.5]) * pixel_metres
+    draft = Draft(points, skeleton.half_width.astype(float), skeleton.probability, skeleton.inside)
+    for strand in trace_strands(len(skeleton), link_pixels(skeleton, block)):
+        _add(draft, strand)
+    draft.merge_clusters()
+    draft.square_ends()
+    draft.prune()
+    draft.square_ends()
+    draft.merge_crossings()
+    draft.prune()
+    draft.drop_patches()
+    return _finish(draft, tolerance)
+
+
+def _bend(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> float:
+    """Return by how many degrees a street bends that comes in by one ray and leaves by another."""
+    between = other[0] - one[0]
+    length = max(float(np.hypot(*between)), 1e-9)
+    cosines = (-one[1] @ between / length, other[1] @ between / length)
+    return float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).max())
+
+
+def _add(draft: Draft, strand: Strand) -> None:
+    draft.add(strand.start, strand.end, strand.pixels)
+
+
+def _finish(draft: Draft, tolerance: float) -> Network:
+    """Place the nodes, draw the lines and measure."""
+    nodes = sorted(node for node in draft.at if draft.degree(node))
+    index = {node: number for number, node in enumerate(nodes)}
+    places = np.array([draft.place(node) for node in nodes]).reshape(-1, 2)
+    reaches = [
+        JUNCTION * draft.radius(node) if draft.degree(node) >= MEETING else 0.0 for node in nodes
+    ]
+    edges = [draft.edges[number] for number in sorted(draft.edges)]
+    ends = [(index[edge.start], index[edge.end]) for edge in edges]
+    lines = [
+        _line(draft, edge, places[[a, b]], (reaches[a], reaches[b]), tolerance)
+        for edge, (a, b) in zip(edges, ends, strict=True)
+    ]
+    crossing = crossing_lines(lines)
+    for number in crossing:
+        a, b = ends[number]
+        lines[number] = np.concatenate(
+            [places[[a]], draft.points[edges[number].pixels[1:-1]], places[[b]]]
+        )
+    counts = {
+        name: draft.counts[name]
+        for name in ("spurs", "squared_ends", "merged_junctions", "patches")
+    }
+    counts["lines_left_unsmoothed"] = len(crossing)
+    counts["crossings_without_node"] = len(crossing_lines(lines)) if crossing else 0
+    streets = [
+        _street(draft, edge, line, places[[a, b]], (reaches[a], reaches[b]), (a, b))
+        for edge, line, (a, b) in zip(edges, lines, ends, strict=True)
+    ]
+    degrees = np.array([draft.degree(node) for node in nodes], int)
+    widths = np.array([2 * draft.radius(node) for node in nodes])
+    return Network(places, degrees, widths, streets, counts)
+
+
+def _line(
+    draft: Draft,
+    edge: Edge,
+    ends: np.ndarray,
+    reaches: tuple[float, float],
+    tolerance: float,
+) -> np.ndarray:
+    """Draw an edge: straight inside junctions, smooth between them."""
+    points = _between(draft.points[edge.pixels], ends, reaches)
+    inner = draft.points[edge.pixels][points]
+    if edge.start == edge.end and len(inner) < 3:
+        inner = draft.points[edge.pixels[1:-1]]
+    step = float(np.median(np.hypot(*np.diff(draft.points[edge.pixels], axis=0).T)))
+    if len(inner) > 2:
+        sigma = min(SMOOTHING / step, len(inner) / 4)
+        inner = _smoothed(inner, sigma)
+    line = np.concatenate([ends[:1], inner, ends[1:]])
+    simple = shapely.simplify(shapely.linestrings(line), tolerance, preserve_topology=True)
+    return np.asarray(shapely.get_coordinates(simple))
+
+
+def _smoothed(points: np.ndarray, sigma: float) -> np.ndarray:
+    """Smooth a line whose ends stay: it is continued by its own turned image."""
+    count = min(len(points) - 1, int(4 * sigma) + 1)
+    before = 2 * points[0] - points[count:0:-1]
+    after = 2 * points[-1] - points[-2 : -count - 2 : -1]
+    whole = gaussian_filter1d(np.concatenate([before, points, after]), sigma, axis=0)
+    return np.asarray(whole[count:-count])
+
+
+def _between(line: np.ndarray, ends: np.ndarray, reaches: Iterable[float]) -> np.ndarray:
+    """Return which points of a line lie outside the junctions at its ends."""
+    kept = np.ones(len(line), bool)
+    kept[[0, -1]] = False
+    for place, reach, order in zip(ends, reaches, (1, -1), strict=True):
+        near = np.hypot(*(line[::order] - place).T) <= reach
+        # From the end on: a line may come by again.
+        until = len(near) if near.all() else int(np.argmin(near))
+        kept[::order][:until] = False
+    return kept
+
+
+def _street(
+    draft: Draft,
+    edge: Edge,
+    line: np.ndarray,
+    ends: np.ndarray,
+    reaches: tuple[float, float],
+    numbers: tuple[int, int],
+) -> Street:
+    kept = _between(draft.points[edge.pixels], ends, reaches)
+    pixels = edge.pixels[kept] if kept.any() else edge.pixels
+    chance = draft.probability[pixels]
+    chance = chance[chance != UNKNOWN]
+    widths = 2 * draft.half_width[pixels]
+    return Street(
+        start=numbers[0],
+        end=numbers[1],
+        line=line,
+        mean_width=float(widths.mean()),
+        least_width=float(widths.min()),
+        mean_probability=float(chance.mean() / 254) if len(chance) else None,
+    )
+
+
+def crossing_lines(lines: list[np.ndarray]) -> list[int]:
+    """Return which lines meet another, or themselves, elsewhere than at their ends."""
+    shapes = np.array([shapely.linestrings(line) for line in lines], dtype=object)
+    found = {number for number, shape in enumerate(shapes) if not shape.is_simple}
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    for a, b in zip(one.tolist(), other.tolist(), strict=True):
+        if a < b:
+            common = shapely.intersection(shapes[a], shapes[b])
+            shared = shapely.intersection(shapes[a].boundary, shapes[b].boundary)
+            if not common.equals(shared) and _is_beyond(common, shapes[a], shapes[b]):
+                found |= {a, b}
+    return sorted(found)
+
+
+def _is_beyond(
+    common: shapely.Geometry, one: shapely.LineString, other: shapely.LineString
+) -> bool:
+    """Tell whether lines share more than ends; a ring's end lies in no boundary."""
+    ends = shapely.multipoints(
+        [point for line in (one, other) for point in (line.coords[0], line.coords[-1])]
+    )
+    return not shapely.is_empty(shapely.difference(common, shapely.buffer(ends, 1e-6)))
