@@ -53,6 +53,8 @@ from roadmask.distance import Distance, parse_distance
 from roadmask.errors import InputError, SettingError
 from roadmask.files import sha256
 from roadmask.grid import Grid, TileGrid
+from roadmask.tone.counts import Tone
+from roadmask.tone.flight import Flight
 
 SHARES = Shares(0.7, 0.15, 0.15)
 DEGREES = CRS.from_epsg(4326)
@@ -609,6 +611,26 @@ class TestRecords:
         assert described["bands"] == [1, 2, 3]
         assert described["pixel_metres"] == pytest.approx(0.1524, rel=1e-3)
         assert described["warnings"] == []
+
+    def test_the_tone_is_that_of_a_flight_of_all_scenes(self, city, tmp_path):
+        scenes, tables, output = city
+        tones = []
+        for scene in scenes:
+            picture = np.moveaxis(scene.image, 0, -1)
+            path = tmp_path / f"{scene.manifest.scene}.json"
+            Tone.of(picture, np.ones(picture.shape[:2], bool)).write(path)
+            tones.append(str(path))
+        again = tmp_path / "dataset" / "dataset.json"
+        assert dataset(scenes, tables, again, "--tones", *tones) == 0
+        assert main(["flight", *reversed(tones), "--output", str(tmp_path / "flight.json")]) == 0
+
+        told = json.loads(again.read_text())["tone"]
+        flight = Flight.read(tmp_path / "flight.json")
+        # To the last bit: what was trained on is alike itself.
+        assert tuple(zip(told["mean"], told["deviation"], strict=True)) == flight.moments
+        pixels = np.concatenate([scene.image.reshape(3, -1) for scene in scenes], axis=1)
+        assert told["mean"] == pytest.approx(pixels.mean(axis=1))
+        assert json.loads(output.read_text())["tone"] is None
 
     def test_reading_gives_pictures_and_labels_of_known_shape(self, city):
         from roadmask.dataset import reading
