@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
+import subprocess
 import threading
 import time
 import zipfile
@@ -435,6 +438,30 @@ def test_rasters_tell_all_about_themselves(tmp_path, pixelwise):
     with rasterio.open(tmp_path / "out" / "a.tif") as dataset:
         assert dataset.colormap(1)[1] == (240, 110, 30, 255)
     assert 'label="road"' in (tmp_path / "out" / "a.qml").read_text()
+
+
+def test_gdal_itself_sees_overviews_colours_categories_and_the_same_grid(tmp_path, pixelwise):
+    if shutil.which("gdalinfo") is None:
+        pytest.skip("gdalinfo is not installed (apt-get install gdal-bin)")
+    grid = Grid(600, 530, Affine(0.15, 0, 1e6 / 3, 0, -0.15, 2e5 / 7), LONG_ISLAND)
+    scene = write_scene(tmp_path / "scenes" / "a.tif", grid, picture_of(600, 530))
+    assert predict(pixelwise, tmp_path / "out", scene, window=256, overlap=16) == 0
+
+    def told(path: Path, *arguments: str) -> str:
+        command = ["gdalinfo", *arguments, str(path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    text = told(tmp_path / "out" / "a.tif")
+    assert "LAYOUT=COG" in text
+    assert re.search(r"Categories:\s+0: other\s+1: road", text)
+    assert "1: 240,110,30,255" in text
+    for path in ("a.tif", "probability/a.tif"):
+        found = json.loads(told(tmp_path / "out" / path, "-json"))
+        source = json.loads(told(scene, "-json"))
+        for key in ("geoTransform", "size", "coordinateSystem"):
+            assert found[key] == source[key]
+        assert found["bands"][0]["overviews"][0]["size"] == [300, 265]
+        assert found["bands"][0]["noDataValue"] == 255
 
 
 def test_a_network_with_reach_has_no_seams_and_mirrors_the_edge(tmp_path, blurring):
