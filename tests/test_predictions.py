@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
+import subprocess
 import threading
 import time
 import zipfile
@@ -34,7 +37,14 @@ from roadmask.predictions.neighbours import sheets_beside
 from roadmask.predictions.picture import mirrored, neighbours_of
 from roadmask.predictions.resampling import interpolated, network_grid
 from roadmask.predictions.seams import SeamMeter
-from roadmask.predictions.streaming import SYMMETRIES, averaged, in_thread
+from roadmask.predictions.streaming import (
+    SYMMETRIES,
+    Strip,
+    Window,
+    averaged,
+    blend_windows,
+    in_thread,
+)
 from roadmask.raster import write_cog
 
 LONG_ISLAND = CRS.from_epsg(2263)
@@ -168,48 +178,65 @@ def test_with_the_chosen_halo_no_pixel_feels_its_windows_edge(reach, origin, siz
 # --- seams -------------------------------------------------------------------------------
 
 
-def measured(values: np.ndarray, valid: np.ndarray, spans: list[Span], rows: int) -> SeamMeter:
-    """Measure a square scene, fed some rows at a time."""
-    size = len(values)
+def measured(
+    answer: Callable[[np.ndarray, np.ndarray, int], np.ndarray], lattice: Lattice, size: int
+) -> SeamMeter:
+    """Measure a square scene of windows that answer by rows, columns and their own number."""
+    spans = lattice.anchored(5, size)
     meter = SeamMeter(spans, spans, size, size)
-    for first in range(0, size, rows):
-        meter.add(first, values[first : first + rows, :, np.newaxis], valid[first : first + rows])
+
+    def windows():
+        number = 0
+        for index, row in enumerate(spans):
+            valid = np.ones((min(row.stop, size) - max(row.first, 0), size), dtype=bool)
+            strip = Strip(index, valid)
+            for column in spans:
+                y = row.start + np.arange(lattice.window)[:, np.newaxis]
+                x = column.start + np.arange(lattice.window)
+                values = answer(y, x, number).astype(np.float32)[:, :, np.newaxis]
+                yield Window(strip, column, values)
+                number += 1
+
+    for _ in blend_windows(windows(), spans, size, size, 1, meter):
+        pass
     return meter
 
 
-@given(st.sampled_from([1, 7, 40, 96]), st.integers(0, 2**32 - 1))
-def test_noise_without_seams_measures_one(rows, seed):
-    spans = Lattice.of(32, 8, 4).anchored(5, 96)
-    values = np.random.default_rng(seed).random((96, 96), dtype=np.float32)
-    meter = measured(values, np.ones((96, 96), dtype=bool), spans, rows)
-    assert meter.as_json()["ratio"] == pytest.approx(1, abs=0.1)
-    assert meter.border.pairs and meter.elsewhere.pairs
+@given(LATTICES, st.integers(0, 3))
+def test_windows_that_agree_have_no_seams(lattice, seed):
+    noise = np.random.default_rng(seed).random((400, 400))
+    meter = measured(lambda y, x, _: noise[y + 100, x + 100], lattice, 130)
+    assert meter.as_json()["ratio"] == pytest.approx(1, abs=0.02 if lattice.margin else 0.3)
+    assert meter.inner.pairs == 2 * meter.border.pairs
 
 
-@pytest.mark.parametrize("rows", [1, 13, 96])
-def test_a_step_at_the_windows_borders_is_measured(rows):
-    # Cores of 16 pixels from pixel 11 on, no ramp, and a slope of 0.001 a pixel.
-    spans = Lattice(32, 16, 8, 0).anchored(5, 96)
-    borders = [span.first for span in spans[1:]]
-    assert borders[0] == 11
-    ramp = 0.001 * np.arange(96) + 0.01 * np.searchsorted(borders, np.arange(96), side="right")
-    values = (ramp + ramp[:, np.newaxis]).astype(np.float32)
-    valid = np.ones((96, 96), dtype=bool)
-    meter = measured(values, valid, spans, rows)
-    assert meter.border.mean == pytest.approx(0.011, rel=1e-3)
-    assert meter.elsewhere.mean == pytest.approx(0.001, rel=1e-2)
-    assert meter.border.pairs == 2 * 96 * len(borders)
-    # Two on either side of each border count as neither.
-    assert meter.elsewhere.pairs == 2 * 96 * (95 - 5 * len(borders))
+@pytest.mark.parametrize(("ramp", "excess"), [(0, 0.05), (4, 0.05 / 8)])
+def test_windows_that_disagree_are_measured(ramp, excess):
+    lattice = Lattice(32, 16, 8, ramp)
+    # A slope of 0.01 a pixel along both axes; a window's neighbours answer 0.05 more or less.
+    count = len(lattice.anchored(5, 96))
+
+    def answer(y, x, number):
+        odd = (number // count + number % count) % 2
+        return 0.01 * (x + y) / 2 + 0.05 * odd
+
+    meter = measured(answer, lattice, 96)
+    assert meter.inner.mean == pytest.approx(0.005, rel=1e-3)
+    # At one border the step goes with the slope, at the next against it.
+    steps = [abs(0.005 + excess), abs(0.005 - excess)]
+    assert meter.border.mean == pytest.approx(np.mean(steps), rel=0.25)
+    assert meter.as_json()["ratio"] > 1.05 if ramp else meter.as_json()["ratio"] > 9
 
 
 def test_ground_without_picture_counts_nowhere():
-    spans = Lattice(32, 16, 8, 0).anchored(5, 96)
-    values, valid = np.zeros((96, 96), dtype=np.float32), np.ones((96, 96), dtype=bool)
+    spans = Lattice(32, 16, 8, 4).anchored(5, 96)
+    meter = SeamMeter(spans, spans, 96, 96)
+    values, valid = np.zeros((96, 96, 1), dtype=np.float32), np.ones((96, 96), dtype=bool)
     values[:, 40:], valid[:, 40:] = 1, False
-    meter = measured(values, valid, spans, 20)
-    assert (meter.border.mean, meter.elsewhere.mean) == (0, 0)
-    assert meter.as_json()["ratio"] is None
+    for first in range(0, 96, 20):
+        meter.add_rows(first, values[first : first + 20], valid[first : first + 20])
+    assert meter.border.mean == 0
+    # Borders before the pixels 11 and 27 along the rows, and all six along the columns.
     assert meter.border.pairs == 96 * 2 + 40 * 6
 
 
@@ -467,6 +494,30 @@ def test_rasters_tell_all_about_themselves(tmp_path, pixelwise):
     with rasterio.open(tmp_path / "out" / "a.tif") as dataset:
         assert dataset.colormap(1)[1] == (240, 110, 30, 255)
     assert 'label="road"' in (tmp_path / "out" / "a.qml").read_text()
+
+
+def test_gdal_itself_sees_overviews_colours_categories_and_the_same_grid(tmp_path, pixelwise):
+    if shutil.which("gdalinfo") is None:
+        pytest.skip("gdalinfo is not installed (apt-get install gdal-bin)")
+    grid = Grid(600, 530, Affine(0.15, 0, 1e6 / 3, 0, -0.15, 2e5 / 7), LONG_ISLAND)
+    scene = write_scene(tmp_path / "scenes" / "a.tif", grid, picture_of(600, 530))
+    assert predict(pixelwise, tmp_path / "out", scene, window=256, overlap=16) == 0
+
+    def told(path: Path, *arguments: str) -> str:
+        command = ["gdalinfo", *arguments, str(path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    text = told(tmp_path / "out" / "a.tif")
+    assert "LAYOUT=COG" in text
+    assert re.search(r"Categories:\s+0: other\s+1: road", text)
+    assert "1: 240,110,30,255" in text
+    for path in ("a.tif", "probability/a.tif"):
+        found = json.loads(told(tmp_path / "out" / path, "-json"))
+        source = json.loads(told(scene, "-json"))
+        for key in ("geoTransform", "size", "coordinateSystem"):
+            assert found[key] == source[key]
+        assert found["bands"][0]["overviews"][0]["size"] == [300, 265]
+        assert found["bands"][0]["noDataValue"] == 255
 
 
 def test_a_network_with_reach_has_no_seams_and_mirrors_the_edge(tmp_path, blurring):

@@ -168,7 +168,7 @@ class City:
             nodata=255,
             tags=tags,
         )
-        seam = {"border_jump": 0.021, "border_pairs": 300, "other_jump": 0.02, "other_pairs": 9000}
+        seam = {"border_jump": 0.021, "border_pairs": 300, "inner_jump": 0.02, "inner_pairs": 600}
         record = results / "predictions" / f"{name}.json"
         record.write_text(json.dumps({"scene": name, "seam": seam}))
         values = range(1, 2) if self.card.outputs == 1 else range(self.card.outputs)
@@ -313,7 +313,7 @@ def test_the_measure_of_the_seams_is_over_all_scenes_and_weighs_their_borders(ci
 
 def test_pictures_of_one_window_have_no_seams_to_measure(city):
     for name in city.scenes:
-        seam = {"border_jump": None, "border_pairs": 0, "other_jump": 0.02, "other_pairs": 9000}
+        seam = {"border_jump": None, "border_pairs": 0, "inner_jump": None, "inner_pairs": 0}
         record = city.results / "predictions" / f"{name}.json"
         record.write_text(json.dumps({"scene": name, "seam": seam}))
     assert "<dt>seams</dt>" not in city.page().text

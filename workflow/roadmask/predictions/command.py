@@ -527,28 +527,21 @@ def _rows(
         As `roadmask.predictions.streaming.blend_windows`.
     """
     seen = scene.seen
-    blended = blend_windows(windows, scene.rows, seen.width, seen.height, len(settings.names))
-    measured = _measured(blended, seams)
+    blended = blend_windows(
+        windows, scene.rows, seen.width, seen.height, len(settings.names), seams
+    )
+    blended = (strip for strip in blended if len(strip[1]))
     if seen == scene.grid:
-        yield from measured
+        yield from blended
         return
     inside = _inside(scene.grid, settings.area)
     with rasterio.open(scene.path) as dataset:
         for first, values in interpolated(
-            ((first, values) for first, values, _ in measured), seen, scene.grid
+            ((first, values) for first, values, _ in blended), seen, scene.grid
         ):
             place = RasterWindow(0, first, scene.grid.width, len(values))
             _, valid = read_network_input(dataset, place, settings.bands, settings.scale)
             yield first, values, valid if inside is None else valid & inside(first, len(values))
-
-
-def _measured(
-    rows: Iterable[tuple[int, np.ndarray, np.ndarray]], seams: SeamMeter
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    for first, values, valid in rows:
-        if len(values):
-            seams.add(first, values, valid)
-            yield first, values, valid
 
 
 def _write(scene: Scene, windows: Iterable[Window], settings: Settings, folder: Path) -> None:

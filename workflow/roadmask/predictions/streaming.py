@@ -20,6 +20,7 @@ import numpy as np
 from roadmask.predictions.blending import RowBlender
 from roadmask.predictions.lattice import Span
 from roadmask.predictions.picture import Picture
+from roadmask.predictions.seams import SeamMeter
 
 Item = TypeVar("Item")
 
@@ -197,7 +198,12 @@ def _predict(
 
 
 def blend_windows(
-    windows: Iterable[Window], rows: list[Span], width: int, height: int, outputs: int
+    windows: Iterable[Window],
+    rows: list[Span],
+    width: int,
+    height: int,
+    outputs: int,
+    seams: SeamMeter | None = None,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Blend the windows of one scene.
 
@@ -211,6 +217,8 @@ def blend_windows(
         The scene's pixels.
     outputs
         Probabilities a pixel.
+    seams
+        What is to see every window and all rows.
 
     Yields
     ------
@@ -224,7 +232,10 @@ def blend_windows(
     def finish(strip: Strip) -> tuple[int, np.ndarray, np.ndarray]:
         first, probabilities = blender.finish(strip.row)
         # A strip's own rows begin where those that it finishes begin.
-        return first, probabilities, strip.valid[: len(probabilities)]
+        valid = strip.valid[: len(probabilities)]
+        if seams is not None and len(probabilities):
+            seams.add_rows(first, probabilities, valid)
+        return first, probabilities, valid
 
     for window in windows:
         if current is not None and window.strip is not current:
@@ -232,6 +243,10 @@ def blend_windows(
         current = window.strip
         if window.column is not None and window.pixels is not None:
             blender.add(current.row, window.column, window.pixels)
+            if seams is not None:
+                row = rows[current.row]
+                first = max(row.first, 0)
+                seams.add_window(row, window.column, window.pixels, first, current.valid)
     if current is not None:
         yield finish(current)
 

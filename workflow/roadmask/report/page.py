@@ -327,7 +327,7 @@ def headlines(sources: Sources) -> Iterator[Headline]:
         yield Headline(
             f"{sources.seam:.2f}",
             "seams",
-            "jump of the probability where windows meet, over its jump elsewhere; 1 is none",
+            "jump of the probability where windows meet, over that in one window; 1 is none",
         )
     if sources.dataset is not None:
         tiles = {split: sources.dataset["splits"][split]["tiles"] for split in SPLITS}

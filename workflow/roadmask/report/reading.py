@@ -152,8 +152,8 @@ class Sources:
     model_sha256
         Of each file.
     seam
-        How much more the probability jumps where windows meet than elsewhere, over all
-        predicted scenes; None where no scene has more than one window.
+        The mean jump of the probability where windows meet, over that which one window has at
+        the same place, over all predicted scenes; None where no scene has several windows.
     history
         One row an epoch; a figure that training could not tell is None.
     selection, dataset, metrics, vectors, network
@@ -281,18 +281,14 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _seam(records: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return the ratio of the mean jump across windows' borders to the mean jump elsewhere."""
+    """Return the mean jump where windows meet over that within one window at the same place."""
     means = []
-    for kind in ("border", "other"):
-        found = [(seam[f"{kind}_pairs"], seam[f"{kind}_jump"]) for seam in _seams(records)]
+    for kind in ("border", "inner"):
+        seams = (record["seam"] for record in records)
+        found = [(seam[f"{kind}_pairs"], seam[f"{kind}_jump"]) for seam in seams]
         pairs = sum(count for count, _ in found)
         means.append(sum(count * (mean or 0.0) for count, mean in found) / max(pairs, 1))
     return means[0] / means[1] if all(means) else None
-
-
-def _seams(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    # A single window's sheet has no border, so what jumps in it is no measure for others'.
-    return [record["seam"] for record in records if record["seam"]["border_pairs"]]
 
 
 def _read_csv(path: Path) -> Iterator[dict[str, str]]:
