@@ -50,6 +50,7 @@ include: "workflow/rules/dataset.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/predictions.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/project.smk"
 include: "workflow/rules/report.smk"
 
 

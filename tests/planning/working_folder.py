@@ -95,7 +95,7 @@ def pretend_manifest(path: Path) -> None:
         names = [path.with_name("train.tfrecord")]
     elif path.parent.name == "mosaics":
         layer = path.parent.parent / f"{path.stem}.vrt"
-        content = {"mosaics": [{"vrt": layer.name}]}
+        content = {"mosaics": [{"vrt": layer.name, "style": layer.with_suffix(".qml").name}]}
         names = [layer, layer.with_suffix(".qml")]
     path.write_text(json.dumps(content), encoding="utf-8")
     for name in names:

@@ -356,6 +356,7 @@ def summary(results: Path) -> list[str]:
         ("predictions", "predictions"),
         ("evaluation/metrics.json", "figures"),
         ("report/index.html", "report"),
+        ("roads.qgz", "in QGIS"),
     ):
         if (results / name).exists():
             lines.append(f"{what}: {results / name}")

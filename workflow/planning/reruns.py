@@ -48,6 +48,10 @@ RULES = {
     "predict_*": "predictions",
     "mosaic_predictions": "predictions",
     "evaluate": "evaluation",
+    "mosaic_scenes": "report",
+    "mosaic_probability": "report",
+    "join_pieces": "report",
+    "write_project": "report",
     "write_report": "report",
 }
 

@@ -33,6 +33,8 @@ COMMANDS = {
     "exports": "roadmask.model.exports",
     "predictions": "roadmask.predictions",
     "evaluation": "roadmask.evaluation",
+    "join-pieces": "roadmask.project.pieces",
+    "project": "roadmask.project",
     "report": "roadmask.report",
 }
 
