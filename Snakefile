@@ -52,6 +52,7 @@ include: "workflow/rules/model.smk"
 include: "workflow/rules/predictions.smk"
 include: "workflow/rules/vectors.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/project.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -19,6 +19,7 @@ import rasterio
 import yaml
 from affine import Affine
 from browser import browser
+from qgis_program import look
 from rasterio.crs import CRS
 from rasterio.features import rasterize
 from shapely import LineString, box
@@ -142,6 +143,7 @@ def test_everything_of_the_contract_is_there(finished):
         "masks.vrt", "predictions.vrt", "selection/review.html", "dataset/dataset.json",
         "dataset/split.gpkg",
         "model/model.keras", "model/history.csv", "evaluation/metrics.json", "report/index.html",
+        "scenes.vrt", "probability.vrt", "pieces.gpkg", "roads.qgz",
     ]  # fmt: skip
     for scene in SCENES:
         expected += [
@@ -156,6 +158,22 @@ def test_everything_of_the_contract_is_there(finished):
                 f"{scene}_r{row:03d}_c{column:03d}.tif" for row in range(6) for column in range(6)
             ]
     assert [name for name in expected if not (results / name).is_file()] == []
+
+
+def test_qgis_opens_all_of_it(finished, tmp_path):
+    told = look(finished / "results" / "roads.qgz", tmp_path / "out", "--size", "300", "150")
+    groups = {name: [layer["name"] for layer in held] for name, held in told["groups"].items()}
+    assert groups == {
+        "Split": ["tiles", "blocks"],
+        "Pieces of ground": ["throats", "pieces"],
+        "Predictions": ["prediction", "probability of road"],
+        "Labels": ["mask"],
+        "Pictures": ["picture"],
+    }
+    assert all(layer["valid"] for held in told["groups"].values() for layer in held)
+    assert told["crs"] == "EPSG:2263"
+    assert told["extent"] == [WEST, NORTH - SHEET * PIXEL, WEST + 2 * SHEET * PIXEL, NORTH]
+    assert told["errors"] == []
 
 
 def test_nothing_half_written_is_left(finished):

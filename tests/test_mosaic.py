@@ -157,6 +157,42 @@ def test_several_bands_without_colours(tmp_path):
         np.testing.assert_array_equal(mosaic.read(), rasterio.merge.merge(rasters)[0])
 
 
+def test_rasters_that_differ_can_be_kept_apart(tmp_path):
+    folder = tmp_path / "masks"
+    plain = [make(tmp_path, name, FIRST, colormap=False, nodata=None) for name in "ab"]
+    deep = make(tmp_path, "c", FIRST, colormap=False, dtype="uint16", bands=2, nodata=None)
+    marked = make(tmp_path, "d", FIRST, colormap=False, nodata=7)
+    written = write_mosaics([*plain, deep, marked], tmp_path / "scenes.vrt", apart=True)
+    assert {path.name: len(rasterio.open(path).files) - 1 for path in written} == {
+        "scenes_epsg2263_0.5-uint16x2.vrt": 1,
+        "scenes_epsg2263_0.5-uint8x1.vrt": 2,
+        "scenes_epsg2263_0.5-uint8x1-2.vrt": 1,
+    }
+    with rasterio.open(tmp_path / "scenes_epsg2263_0.5-uint8x1-2.vrt") as mosaic:
+        assert mosaic.nodata == 7
+    # Where all are alike again, the others are gone.
+    (folder / "c.tif").unlink()
+    write_mosaics(plain, tmp_path / "scenes.vrt", apart=True)
+    assert [path.name for path in tmp_path.glob("*.vrt")] == ["scenes.vrt"]
+
+
+def test_ground_without_a_sheet_is_masked(tmp_path):
+    sheets = [FIRST, FIRST.window(60, 20, 60, 40)]
+    rasters = [
+        make(tmp_path, name, grid, colormap=False, bands=3, nodata=None)
+        for name, grid in zip("ab", sheets, strict=True)
+    ]
+    write_mosaics(rasters, tmp_path / "scenes.vrt")
+    covered = np.zeros((60, 120), bool)
+    covered[:40, :60] = covered[20:, 60:] = True
+    with rasterio.open(tmp_path / "scenes.vrt") as mosaic:
+        np.testing.assert_array_equal(mosaic.dataset_mask() == 255, covered)
+        np.testing.assert_array_equal(mosaic.read(), rasterio.merge.merge(rasters)[0])
+    gone = make(tmp_path, "a", FIRST, colormap=False, bands=3, nodata=0)
+    write_mosaics([gone], tmp_path / "scenes.vrt")
+    assert "MaskBand" not in (tmp_path / "scenes.vrt").read_text()
+
+
 def test_rasters_that_do_not_go_together(tmp_path):
     rasters = [*city(tmp_path), make(tmp_path, "z", FIRST, dtype="uint16", colormap=False)]
     with pytest.raises(InputError, match=r"z\.tif: it differs from"):

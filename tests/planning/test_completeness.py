@@ -47,16 +47,25 @@ def test_tiles_that_a_manifest_lists(tmp_path: Path) -> None:
     assert gap(manifest) == f"{files[1]} is not there, which {manifest} lists"
 
 
+MOSAICS = {
+    "mosaics": [
+        {"vrt": "masks_a_0.5.vrt", "style": "masks_a_0.5.qml"},
+        {"vrt": "masks_b_1.vrt", "style": None},
+    ]
+}
+
+
 def test_shards_and_mosaics(tmp_path: Path) -> None:
     dataset = write(
         tmp_path / "dataset" / "dataset.json",
         {"splits": {"train": {"shards": [{"name": "t0"}]}, "test": {"shards": []}}},
     )
-    masks = write(tmp_path / "mosaics" / "masks.json", {"mosaics": [{"vrt": "masks_a_0.5.vrt"}]})
+    masks = write(tmp_path / "mosaics" / "masks.json", MOSAICS)
     assert str(gap(dataset)).startswith(f"{tmp_path}/dataset/t0 is not there")
-    assert str(gap(masks)).startswith(f"{tmp_path}/masks_a_0.5.qml and 1 more")
+    assert str(gap(masks)).startswith(f"{tmp_path}/masks_a_0.5.qml and 2 more")
 
-    make(tmp_path / "dataset" / "t0", tmp_path / "masks_a_0.5.vrt", tmp_path / "masks_a_0.5.qml")
+    names = ("dataset/t0", "masks_a_0.5.vrt", "masks_a_0.5.qml", "masks_b_1.vrt")
+    make(*(tmp_path / name for name in names))
     assert gap(dataset) is None
     assert gap(masks) is None
 
@@ -107,6 +116,10 @@ DELETED = {
     "predictions.qml": ("predictions", {"mosaic_predictions": 1}),
     "vectors/roads.gpkg": ("vectors", {"draw_vectors": 1, "score_vectors": 1}),
     "evaluation/tiles.csv": ("evaluation", {"evaluate": 1}),
+    # Joined for the project alone.
+    "scenes.vrt": ("report", {"mosaic_scenes": 1, "write_project": 1}),
+    "pieces.gpkg": ("report", {"join_pieces": 1, "write_project": 1}),
+    "roads.qgz": ("report", {"write_project": 1}),
 }
 
 

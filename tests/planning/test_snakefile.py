@@ -72,7 +72,7 @@ def environment_of(rule: Rule) -> Path:
 
 
 def test_every_stage_has_its_file_and_its_target(rules: dict[str, Rule]) -> None:
-    assert set(FILES) == {*STAGES, "common"}
+    assert set(FILES) == {*STAGES, "common", "project"}
     for stage in STAGES:
         assert rules[stage].input
         assert rules[stage].shellcmd is None
@@ -252,6 +252,9 @@ def test_a_ready_model_touches_no_label_and_no_training(own_folder: Folder) -> N
         "predict_batch_0001": 1,
         "mosaic_predictions": 1,
         "draw_vectors": 1,
+        "mosaic_probability": 1,
+        "mosaic_scenes": 1,
+        "write_project": 1,
         "write_report": 1,
     }
 
@@ -261,7 +264,8 @@ def test_in_pixel_mode_there_are_no_mosaics(folder: Folder) -> None:
     config["imagery"]["georeference"] = "pixel"
     folder.write_config(config)
     jobs = folder.jobs()
-    assert not {"mosaic_masks", "mosaic_predictions", "draw_lines"} & set(jobs)
+    assert not [name for name in jobs if name.startswith("mosaic")]
+    assert not {"write_project", "draw_lines"} & set(jobs)
     assert jobs["label_scene"] == 3
 
 

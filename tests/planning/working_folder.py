@@ -105,7 +105,7 @@ def pretend_manifest(path: Path) -> None:
         }
     elif path.parent.name == "mosaics":
         layer = path.parent.parent / f"{path.stem}.vrt"
-        content = {"mosaics": [{"vrt": layer.name}]}
+        content = {"mosaics": [{"vrt": layer.name, "style": layer.with_suffix(".qml").name}]}
         names = [layer, layer.with_suffix(".qml")]
     elif path.name == "vectors.json":
         content = {"files": [{"file": "roads.gpkg"}]}

@@ -30,9 +30,8 @@ def shards(manifest: Path, content: Mapping[str, Any]) -> tuple[Path, list[str]]
 
 def mosaics(manifest: Path, content: Mapping[str, Any]) -> tuple[Path, list[str]]:
     """Return the folder and the names of the layers over all scenes, and of their styles."""
-    names = [Path(mosaic["vrt"]) for mosaic in content["mosaics"]]
-    files = [str(name.with_suffix(suffix)) for name in names for suffix in (name.suffix, ".qml")]
-    return manifest.parent.parent, files
+    named = [mosaic[key] for mosaic in content["mosaics"] for key in ("vrt", "style")]
+    return manifest.parent.parent, [name for name in named if name is not None]
 
 
 def vectors(manifest: Path, content: Mapping[str, Any]) -> tuple[Path, list[str]]:

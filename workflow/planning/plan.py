@@ -444,6 +444,7 @@ def summary(results: Path) -> list[str]:
         ("vectors/roads.gpkg", "vectors"),
         ("evaluation/metrics.json", "figures"),
         ("report/index.html", "report"),
+        ("roads.qgz", "in QGIS"),
     ):
         if (results / name).exists():
             lines.append(f"{what}: {results / name}")

@@ -54,6 +54,10 @@ RULES = {
     "draw_vectors": "vectors",
     "score_vectors": "vectors",
     "evaluate": "evaluation",
+    "mosaic_scenes": "report",
+    "mosaic_probability": "report",
+    "join_pieces": "report",
+    "write_project": "report",
     "write_report": "report",
 }
 

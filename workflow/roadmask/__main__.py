@@ -38,6 +38,8 @@ COMMANDS = {
     "evaluation": "roadmask.evaluation",
     "vectors": "roadmask.vectors",
     "score-vectors": "roadmask.vectors.score",
+    "join-pieces": "roadmask.project.pieces",
+    "project": "roadmask.project",
     "report": "roadmask.report",
 }
 

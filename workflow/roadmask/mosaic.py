@@ -107,15 +107,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="the VRT; mosaics/NAME.json beside it lists what was written",
     )
+    parser.add_argument(
+        "--apart",
+        action="store_true",
+        help="give rasters that differ in type, bands, nodata or colours VRTs of their own",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the mosaics of some rasters."""
     with environment():
-        write_mosaics(arguments.rasters, arguments.output)
+        write_mosaics(arguments.rasters, arguments.output, apart=arguments.apart)
 
 
-def write_mosaics(rasters: Sequence[Path], output: Path) -> list[Path]:
+def write_mosaics(rasters: Sequence[Path], output: Path, *, apart: bool = False) -> list[Path]:
     """Write one VRT for each CRS and pixel size, and a list of them.
 
     Parameters
@@ -126,6 +131,9 @@ def write_mosaics(rasters: Sequence[Path], output: Path) -> list[Path]:
         The VRT where one is enough. Where CRS or pixel size differ, each VRT has both in
         its name (``masks_epsg2263_0.5.vrt``) and there is none of this name. What an
         earlier run wrote under such names and is no longer true is removed.
+    apart
+        Whether rasters may differ in type, bands, nodata or colours. Then those that do get
+        VRTs of their own, with type and bands in their names too (``…_0.5-uint8x4.vrt``).
 
     Returns
     -------
@@ -136,24 +144,28 @@ def write_mosaics(rasters: Sequence[Path], output: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If rasters of one CRS and pixel size differ in type, bands, nodata or colours.
+        If rasters of one CRS and pixel size differ in type, bands, nodata or colours, and
+        are not to be kept apart.
     """
     sources = [read_source(path) for path in sorted(rasters)]
-    groups: dict[tuple[str, float, float], list[Source]] = defaultdict(list)
+    groups: dict[tuple[str, float, float, str], list[Source]] = defaultdict(list)
+    kinds = _kinds(sources) if apart else dict.fromkeys(sources, "")
     for source in sources:
         if source.grid.crs is not None:
-            groups[crs_label(source.grid.crs), *source.pixel].append(source)
+            groups[crs_label(source.grid.crs), *source.pixel, kinds[source]].append(source)
     listed = []
     for label, group in sorted(groups.items()):
         path = output if len(groups) == 1 else _named(output, label)
         write_text(path, vrt_text(group, path.parent))
         style = group[0].path.with_suffix(".qml")
-        if style.exists():
+        has_style = style.exists()
+        if has_style:
             with replacing(path.with_suffix(".qml")) as copy:
                 shutil.copyfile(style, copy)
         listed.append(
             {
                 "vrt": path.name,
+                "style": path.with_suffix(".qml").name if has_style else None,
                 "crs": label[0],
                 "pixel": [label[1], label[2]],
                 "rasters": [source.path.name for source in group],
@@ -203,10 +215,26 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{PIXEL_DIGITS}g}")
 
 
-def _named(output: Path, label: tuple[str, float, float]) -> Path:
-    crs, width, height = label
+def _kinds(sources: Sequence[Source]) -> dict[Source, str]:
+    """Return a short name of each raster's layout; empty where all have one."""
+    layouts = list(dict.fromkeys(source.layout for source in sources))
+    plain = {source.layout: f"{source.dtype}x{len(source.colours)}" for source in sources}
+    if len(layouts) == 1:
+        return dict.fromkeys(sources, "")
+    names = {}
+    for layout in layouts:
+        # Nodata and colours are no part of a name: what differs in these alone is numbered.
+        alike = [other for other in layouts if plain[other] == plain[layout]]
+        number = alike.index(layout) + 1
+        names[layout] = plain[layout] if number == 1 else f"{plain[layout]}-{number}"
+    return {source: names[source.layout] for source in sources}
+
+
+def _named(output: Path, label: tuple[str, float, float, str]) -> Path:
+    crs, width, height, kind = label
     pixel = f"{width:g}" if width == height else f"{width:g}x{height:g}"
-    return output.with_name(f"{output.stem}_{crs}_{pixel}{output.suffix}")
+    parts = f"{pixel}-{kind}" if kind else pixel
+    return output.with_name(f"{output.stem}_{crs}_{parts}{output.suffix}")
 
 
 def _remove_stale(output: Path, written: Sequence[Path]) -> None:
@@ -224,7 +252,9 @@ def vrt_text(sources: Sequence[Source], folder: Path) -> str:
     Parameters
     ----------
     sources
-        Where they overlap, later ones lie on top; their nodata pixels hide nothing.
+        Where they overlap, later ones lie on top; their nodata pixels hide nothing. Where
+        they have neither nodata nor alpha, the VRT gets a mask: ground that no sheet covers
+        is not black.
     folder
         Where the VRT will stand; its paths are relative to it.
 
@@ -260,6 +290,10 @@ def vrt_text(sources: Sequence[Source], folder: Path) -> str:
     ]
     for band in range(1, len(first.colours) + 1):
         lines += _band_lines(band, sources, places, folder)
+    if first.nodata is None and ColorInterp.alpha not in first.colours:
+        lines += ["  <MaskBand>", '    <VRTRasterBand dataType="Byte">']
+        lines += _source_lines("mask,1", "SimpleSource", "Byte", sources, places, folder)
+        lines += ["    </VRTRasterBand>", "  </MaskBand>"]
     return "\n".join([*lines, "</VRTDataset>", ""])
 
 
@@ -300,6 +334,21 @@ def _band_lines(
     if first.classes and band == 1:
         lines += [f"    {line}" for line in category_names(first.classes[1:])]
     kind = "SimpleSource" if first.nodata is None else "ComplexSource"
+    lines += _source_lines(str(band), kind, gdal_type, sources, places, folder)
+    lines.append("  </VRTRasterBand>")
+    return lines
+
+
+def _source_lines(
+    band: str,
+    kind: str,
+    gdal_type: str,
+    sources: Sequence[Source],
+    places: Sequence[tuple[float, float]],
+    folder: Path,
+) -> list[str]:
+    """Return what a band of a VRT takes its pixels from: a band of each source, or its mask."""
+    lines = []
     for source, (x, y) in zip(sources, places, strict=True):
         width, height = source.grid.width, source.grid.height
         relative = Path(os.path.relpath(source.path, folder)).as_posix()
@@ -313,8 +362,7 @@ def _band_lines(
             f'      <SrcRect xOff="0" yOff="0" xSize="{width}" ySize="{height}"/>',
             f'      <DstRect xOff="{x!r}" yOff="{y!r}" xSize="{width}" ySize="{height}"/>',
         ]
-        if source.nodata is not None:
+        if kind == "ComplexSource":
             lines.append(f"      <NODATA>{source.nodata:.17g}</NODATA>")
         lines.append(f"    </{kind}>")
-    lines.append("  </VRTRasterBand>")
     return lines
