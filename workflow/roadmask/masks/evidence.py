@@ -179,7 +179,7 @@ def gather_evidence(
     seen_enough = share(plausible) >= np.where(network, SEEN_IN_NETWORK, SEEN_LENGTH)
     # What narrows towards a corner is a block on whose edge a street's line runs: over some
     # length, a street has lines along both of its sides.
-    on_both = share(steady.all(axis=1)) >= SEEN_ON_BOTH
+    on_both = share(np.all(steady, axis=1)) >= SEEN_ON_BOTH
     seen_enough &= network | on_both | (length * SPACING < WINDOW)
     road = (length > 0) & (share(good) >= FITTING_LENGTH) & seen_enough & (slender | network)
     near = near_in_group(plausible, stretch)

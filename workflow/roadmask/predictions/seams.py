@@ -93,7 +93,7 @@ class SeamMeter:
             index = min(max(place - row.start, 1), answers.shape[0] - 1)
             part = answers[:, across.start - column.start : across.stop - column.start]
             held = valid[max(place - 1 - first, 0) : place - first + 1, across]
-            self.inner.add(part[index - 1], part[index], held.all(axis=0))
+            self.inner.add(part[index - 1], part[index], np.all(held, axis=0))
 
     def add_rows(self, first: int, values: np.ndarray, valid: np.ndarray) -> None:
         """Add the next rows of the blended probabilities.
