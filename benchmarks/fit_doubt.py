@@ -1,8 +1,10 @@
 """Fit the weights of the doubt's signs to tables of `planted_faults.py`.
 
 Logistic regression on the signs, each brought to 0..1 by `saturated`, with weights that can't
-be negative and a slight pull to 0. A sign's half is a high quantile of what good labels show,
-so that it speaks only where it is unusual. Prints the table for `quality/doubt.py`.
+be negative and are held near a usual one, so that kinds of faults that were not planted keep
+their say. A sign's half is a high quantile of what good labels show: it speaks where it is
+unusual. The doubt of the tiles beside one follows from the other weights: both are fitted in
+turn. Prints the table for `quality/doubt.py`.
 
     python benchmarks/fit_doubt.py FOLDER/demo_51_0.1 FOLDER/demo_52_0.1
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -28,28 +30,108 @@ from roadmask.quality.doubt import SIGNS, readings, saturated
 
 Values = NDArray[np.float64]
 
+# An IoU below which a label is bad, and where the tiles beside one lie.
+BAD = 0.9
+ASIDE = ((0, 1), (1, 0), (0, -1), (-1, 0))
 # What good labels stay below nearly always, and the least that a half may be.
-USUAL, LEAST_HALF = 0.97, 0.02
-# The pull of the weights to 0, and the most that a weight may be.
-PULL, MOST = 0.02, 8.0
+USUAL, LEAST_HALF = 0.97, 0.1
+# The same for those that are metres by a share.
+LEAST_METRES = {"cut": 250.0, "end": 250.0}
+# The pull of the weights to a usual one, and the most that a weight may be.
+PULL, USUAL_WEIGHT, MOST = 0.3, 1.0, 8.0
 
 
-def read(folders: list[Path]) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
-    """Return the readings of all tiles of some cities, and which of their labels are bad."""
-    paths = sorted(path for folder in folders for path in folder.glob("*/tiles.csv"))
-    table = pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
+BESIDE, BESIDE_HALF = "beside", 0.3
+TURNS = 4
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles of some spoiled cities.
+
+    Attributes
+    ----------
+    values
+        The readings, a row a tile.
+    bad
+        Whether its label is bad.
+    beside
+        ``(tiles, 4)`` numbers of the tiles beside it, its own where there is none.
+    """
+
+    values: pd.DataFrame
+    bad: NDArray[np.bool_]
+    beside: NDArray[np.int64]
+
+
+def read(paths: list[Path]) -> Tiles:
+    """Read tables of tiles."""
+    parts = [pd.read_csv(path).assign(path=str(path)) for path in paths]
+    table = pd.concat(parts, ignore_index=True)
     kinds = (Shares, Evidence, PieceSums)
     rows = []
     for row in table.to_dict("records"):
-        known = [kind(**{part.name: row[part.name] for part in fields(kind)}) for kind in kinds]
+        known = [
+            kind(**{part.name: row.get(part.name, math.nan) for part in fields(kind)})
+            for kind in kinds
+        ]
         rows.append(readings(*known))
-    return pd.DataFrame(rows), np.asarray(table["reference_iou"] < 0.9)
+    scene = table["path"] + table["tile"].str.rsplit("_", n=2).str[0]
+    places = zip(scene, table["row"], table["col"], strict=True)
+    number = {place: index for index, place in enumerate(places)}
+    beside = [
+        [number.get((name, row + down, column + right), own) for down, right in ASIDE]
+        for (name, row, column), own in number.items()
+    ]
+    return Tiles(pd.DataFrame(rows), np.asarray(table["reference_iou"] < BAD), np.asarray(beside))
 
 
 def halves(values: pd.DataFrame, bad: NDArray[np.bool_]) -> dict[str, float]:
     """Return the value at which each sign speaks half as loud as it can."""
     usual = values[~bad].fillna(0).clip(lower=0).quantile(USUAL)
-    return {name: max(round(float(usual[name]), 2), LEAST_HALF) for name in values}
+    found = {
+        name: max(round(float(usual[name]), 2), LEAST_METRES.get(name, LEAST_HALF))
+        for name in values
+    }
+    return found | {BESIDE: BESIDE_HALF}
+
+
+def signs_of(values: pd.DataFrame, half: dict[str, float]) -> Values:
+    """Return how far each reading speaks against a label, ``(tiles, signs)`` from 0 to 1."""
+    return np.array(
+        [[saturated(row[name], half[name]) for name in SIGNS] for row in values.to_dict("records")]
+    )
+
+
+def fit_in_turn(tiles: Tiles, half: dict[str, float]) -> tuple[float, Values, Values]:
+    """Fit the weights and the doubt of the tiles beside each in turn.
+
+    Returns
+    -------
+    base : float
+    weights : numpy.ndarray
+        ``(signs,)``.
+    doubts : numpy.ndarray
+        ``(tiles,)`` logarithms of the odds.
+    """
+    signs, at = signs_of(tiles.values, half), list(SIGNS).index(BESIDE)
+    signs[:, at] = 0
+    base, weights = fit(signs, tiles.bad)
+    for _ in range(TURNS):
+        with_beside(signs, at, tiles.beside, base, weights)
+        base, weights = fit(signs, tiles.bad)
+    return base, weights, with_beside(signs, at, tiles.beside, base, weights)
+
+
+def with_beside(
+    signs: Values, at: int, beside: NDArray[np.int64], base: float, weights: Values
+) -> Values:
+    """Set the sign of the tiles beside each tile, and return the logarithms of the odds."""
+    signs[:, at] = 0
+    alone = expit(base + signs @ weights)
+    highest = np.where(beside == np.arange(len(beside))[:, None], 0, alone[beside]).max(axis=1)
+    signs[:, at] = [saturated(value, BESIDE_HALF) for value in highest]
+    return base + signs @ weights
 
 
 def fit(signs: Values, bad: NDArray[np.bool_]) -> tuple[float, Values]:
@@ -68,8 +150,10 @@ def fit(signs: Values, bad: NDArray[np.bool_]) -> tuple[float, Values]:
         odds, weights = given[0] + signs @ given[1:], given[1:]
         apart = expit(odds) - bad
         likelihood = np.logaddexp(0, odds) - bad * odds
-        slope = np.concatenate([[apart.sum()], signs.T @ apart + 2 * PULL * weights])
-        return float(likelihood.sum() + PULL * (weights**2).sum()), slope
+        slope = np.concatenate(
+            [[apart.sum()], signs.T @ apart + 2 * PULL * (weights - USUAL_WEIGHT)]
+        )
+        return float(likelihood.sum() + PULL * ((weights - USUAL_WEIGHT) ** 2).sum()), slope
 
     bounds = [(-10.0, 0.0), *[(0.0, MOST)] * count]
     start = np.concatenate([[-4.0], np.ones(count)])
@@ -81,18 +165,15 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("cities", type=Path, nargs="+", help="folders of planted_faults.py")
-    values, bad = read(parser.parse_args().cities)
-    half = halves(values, bad)
-    signs = np.array(
-        [[saturated(row[name], half[name]) for name in SIGNS] for row in values.to_dict("records")]
-    )
-    base, weights = fit(signs, bad)
-    print(f"{len(bad)} tiles, {int(bad.sum())} of them bad\nBASE = {base:.2f}")
+    cities = parser.parse_args().cities
+    tiles = read(sorted(path for city in cities for path in city.glob("*/tiles.csv")))
+    half = halves(tiles.values, tiles.bad)
+    base, weights, odds = fit_in_turn(tiles, half)
+    print(f"{len(tiles.bad)} tiles, {int(tiles.bad.sum())} of them bad\nBASE = {base:.2f}")
     for name, weight in zip(SIGNS, weights, strict=True):
         print(f'    "{name}": Sign("{SIGNS[name].words}", {weight:.2f}, {half[name]:g}),')
-    order = np.argsort(-(signs @ weights), kind="stable")
-    tenth = order[: math.ceil(0.1 * len(bad))]
-    print(f"{int(bad[tenth].sum())} of the bad ones in the doubted tenth of all of them")
+    tenth = np.argsort(-odds, kind="stable")[: math.ceil(0.1 * len(odds))]
+    print(f"{int(tiles.bad[tenth].sum())} of the bad ones in the doubted tenth of all of them")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from roadmask.quality import alongside, offset
 from roadmask.quality.alongside import LabelWindow
 from roadmask.quality.appearance import cell_pixels, cell_values, road_likeness
 from roadmask.quality.columns import MEASURES, Evidence, PieceSums, Shares, read_table
+from roadmask.quality.command import Measured, with_neighbours
 from roadmask.quality.doubt import SIGNS, doubt, readings
 from roadmask.quality.edges import length, outline_edges, picture_edges
 from roadmask.quality.offset import REACH, Correlation, correlate, estimate, peak
@@ -287,7 +288,7 @@ class TestDoubt:
     @given(st.sampled_from(sorted(SIGNS)), st.floats(0, 50), st.floats(0, 50))
     def test_more_evidence_never_means_less_doubt(self, name, one, two):
         low, high = sorted((one, two))
-        assert 0 <= SIGNS[name].doubt(low) <= SIGNS[name].doubt(high) <= SIGNS[name].weight
+        assert 0 <= SIGNS[name].points(low) <= SIGNS[name].points(high) <= SIGNS[name].weight
 
     @given(st.dictionaries(st.sampled_from(sorted(Evidence.__annotations__)), st.floats(-2, 90)))
     def test_it_is_a_number_from_0_to_1_whatever_is_missing(self, values):
@@ -296,13 +297,36 @@ class TestDoubt:
 
     def test_every_sign_has_its_value_and_can_be_the_reason(self):
         assert set(readings(FINE, Evidence(), PieceSums())) == set(SIGNS)
-        found = doubt(FINE, Evidence(offset_share=3.0, open_share=0.1), PieceSums())
+        found = doubt(FINE, Evidence(misplaced_chance=1.0, open_share=0.05), PieceSums())
         assert found.reason == SIGNS["offset"].words
-        assert found.number > 0.5
+
+    def test_what_several_kinds_of_evidence_say_is_doubtful(self):
+        one = doubt(FINE, Evidence(misplaced_chance=1.0), PieceSums()).number
+        signs = Evidence(misplaced_chance=1.0, misplaced_share=0.4, blind_share=0.5)
+        assert doubt(FINE, signs, PieceSums()).number > max(0.5, one)
 
     def test_what_can_not_be_seen_is_not_doubted(self):
         nothing = Shares(0.0, 1.0, 0.0, 0.0, 0.0)
-        assert doubt(nothing, Evidence(offset_share=9.0), PieceSums()).number == 0
+        assert doubt(nothing, Evidence(misplaced_chance=9.0), PieceSums()).number == 0
+
+    def test_a_fault_beside_a_tile_makes_it_doubtful_and_one_across_does_not(self):
+        def measured(row, column, evidence):
+            tile = Tile(f"{row}{column}", row, column, 32 * column, 32 * row, 32)
+            return Measured(tile, FINE, 0.0, evidence, PieceSums(), was_cut=True)
+
+        bad = Evidence(misplaced_chance=1.0, misplaced_share=0.9, blind_share=0.9)
+        tiles = [
+            measured(row, column, bad if (row, column) == (1, 1) else Evidence())
+            for row in range(3)
+            for column in range(4)
+        ]
+        found = {each.tile.name: each.evidence.doubt_beside for each in with_neighbours(tiles)}
+        alone, highest = tiles[0].doubt().number, tiles[5].doubt().number
+        beside = {name for name, value in found.items() if value == highest}
+        assert beside == {"01", "10", "12", "21"}
+        assert found["00"] == found["11"] == alone
+        only = next(with_neighbours(tiles[:1]))
+        assert math.isnan(only.evidence.doubt_beside)
 
 
 class TestPieces:
@@ -346,6 +370,7 @@ class TestPieces:
         throats = [
             {"kind": "gap", "width_m": 10.0, "line": line},
             {"kind": "cut", "width_m": 6.0, "line": inside},
+            {"kind": "end", "width_m": 7.0, "line": inside},
         ]
         pieces = Pieces.read(self.write(tmp_path / "p.gpkg", throats), self.grid)
         sums = pieces.sums(self.grid, self.tile)
@@ -353,7 +378,7 @@ class TestPieces:
         assert (sums.road_pieces_share, sums.other_pieces_share) == (0.25, 0.75)
         assert sums.width_agreement == pytest.approx(0.8)
         assert sums.seen_share == 0.75
-        assert (sums.throat_m, sums.cut_width_m) == (0, 6)
+        assert (sums.throat_m, sums.cut_width_m, sums.end_width_m) == (0, 6, 7)
         below = pieces.sums(self.grid, Tile("b", 1, 0, 0, 32, 32))
         assert below.unknown_pieces_share == 0.25
         assert below.doubtful_share > 1
@@ -365,7 +390,7 @@ class TestPieces:
             self.grid, self.tile
         )
         assert sums.throat_m == pytest.approx(10, rel=1e-3)
-        assert sums.cut_width_m == 0
+        assert (sums.cut_width_m, sums.end_width_m) == (0, 0)
 
     def test_without_throats(self, tmp_path):
         sums = Pieces.read(self.write(tmp_path / "p.gpkg", []), self.grid).sums(
@@ -496,6 +521,16 @@ class TestCommand:
         assert min(float(row["closed_outline_share"]) for row in rows.values()) > 0.95
         found = json.loads((tmp_path / "out" / "offset.json").read_text())
         assert found["metres"] < 0.2
+
+    def test_road_added_where_nothing_bears_it_out(self, tmp_path):
+        city = Drawn(tmp_path)
+        label = city.road.astype(np.uint8)
+        label[150:230, 150:230] = 1
+        rows = measure(city.made(label), tmp_path / "out")
+        blind = {name: float(row["blind_share"]) for name, row in rows.items()}
+        assert max(blind, key=lambda name: blind[name]) == "s_r001_c001"
+        assert blind["s_r001_c001"] > 0.1
+        assert sorted(blind.values())[-2] < blind["s_r001_c001"] / 3
 
     def test_without_lines_there_is_less_to_say_but_no_less_order(self, tmp_path):
         city = Drawn(tmp_path)

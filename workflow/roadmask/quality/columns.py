@@ -14,6 +14,8 @@ from roadmask.files import write_text
 
 DECIMALS = 6
 MISSING = math.nan
+# A tile with less road than this share of it is measured against this much.
+LEAST_ROAD = 0.02
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Evidence:
         How far off the label most likely lies here, in metres.
     misplaced_chance
         How likely it lies off by so much that it is bad.
+    misplaced_share
+        Road that is to be expected elsewhere, where each part of the tile may lie off by itself.
+    blind_share
+        Outlines that neither an edge of the picture nor the looks of both sides bear out, by
+        the width of 8 m.
     unlike_road_share
         Road that looks like other ground.
     like_road_share
@@ -87,6 +94,8 @@ class Evidence:
         Road in places wider than the sheet's widest streets.
     outline
         Pixels of outline for each pixel of road: thin slivers are uncertain.
+    doubt_beside
+        The highest doubt, but for this, of the four tiles beside it: faults go on.
     """
 
     edge_agreement: float = MISSING
@@ -95,8 +104,6 @@ class Evidence:
     misplaced_chance: float = MISSING
     misplaced_share: float = MISSING
     blind_share: float = MISSING
-    strange_share: float = MISSING
-    alike_share: float = MISSING
     unlike_road_share: float = MISSING
     like_road_share: float = MISSING
     contrast: float = MISSING
@@ -110,6 +117,7 @@ class Evidence:
     open_share: float = MISSING
     thick_share: float = MISSING
     outline: float = MISSING
+    doubt_beside: float = MISSING
 
 
 @dataclass(frozen=True)

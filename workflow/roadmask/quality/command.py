@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from rasterio.io import DatasetReader
 from roadmask.distance import METRES_PER_UNIT
 from roadmask.errors import InputError
 from roadmask.files import write_json
-from roadmask.grid import Grid, TileGrid
+from roadmask.grid import Grid, Tile, TileGrid
 from roadmask.lines import CENTERLINES, STREET_LINES, read_vectors
 from roadmask.quality.columns import (
     MEASURES,
@@ -26,9 +26,10 @@ from roadmask.quality.columns import (
     WAS_CUT,
     Evidence,
     PieceSums,
+    Shares,
     write_table,
 )
-from roadmask.quality.doubt import doubt
+from roadmask.quality.doubt import Doubt, doubt
 from roadmask.quality.evidence import (
     Blocks,
     MapLines,
@@ -114,6 +115,32 @@ def _map_lines(arguments: argparse.Namespace, grid: Grid, stack: ExitStack) -> M
     )
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a tile.
+
+    Attributes
+    ----------
+    tile
+        The tile.
+    shares, sharp, evidence, sums
+        What its columns hold.
+    was_cut
+        Whether it lies inside `area`.
+    """
+
+    tile: Tile
+    shares: Shares
+    sharp: float
+    evidence: Evidence
+    sums: PieceSums
+    was_cut: bool
+
+    def doubt(self) -> Doubt:
+        """Weigh all of it."""
+        return doubt(self.shares, self.evidence, self.sums)
+
+
 def _rows(
     sheet: Sheet,
     pairs: PairedTiles,
@@ -121,6 +148,38 @@ def _rows(
     pieces: Pieces | None,
 ) -> Iterator[Mapping[str, object]]:
     """Measure every tile, those outside `area` included."""
+    for measured in with_neighbours(list(_measured(sheet, pairs, blocks, pieces))):
+        found = measured.doubt()
+        yield {
+            "tile": measured.tile.name,
+            "row": measured.tile.row,
+            "col": measured.tile.column,
+            **asdict(measured.shares),
+            SHARPNESS: measured.sharp,
+            **asdict(measured.evidence),
+            **asdict(measured.sums),
+            "doubt": found.number,
+            "doubt_reason": found.reason,
+            WAS_CUT: int(measured.was_cut),
+        }
+
+
+def with_neighbours(tiles: list[Measured]) -> Iterator[Measured]:
+    """Add to what was measured of each tile how doubtful those beside it are by themselves."""
+    alone = {(each.tile.row, each.tile.column): each.doubt().number for each in tiles}
+    for each in tiles:
+        row, column = each.tile.row, each.tile.column
+        beside = ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1))
+        highest = max((alone[place] for place in beside if place in alone), default=math.nan)
+        yield replace(each, evidence=replace(each.evidence, doubt_beside=highest))
+
+
+def _measured(
+    sheet: Sheet,
+    pairs: PairedTiles,
+    blocks: Blocks,
+    pieces: Pieces | None,
+) -> Iterator[Measured]:
     images = pairs.images
     likeness, streets, widest = learn_likeness(sheet), read_streets(sheet), street_width(sheet)
     looks = correlate_looks(sheet, blocks, likeness)
@@ -133,19 +192,7 @@ def _rows(
             sharp = sharpness(pair.image, pair.valid)
             evidence = weigh(sheet, tile, blocks, looks, likeness, streets, widest)
             sums = PieceSums() if pieces is None else pieces.sums(sheet.grid, tile)
-        found = doubt(shares, evidence, sums)
-        yield {
-            "tile": tile.name,
-            "row": tile.row,
-            "col": tile.column,
-            **asdict(shares),
-            SHARPNESS: sharp,
-            **asdict(evidence),
-            **asdict(sums),
-            "doubt": found.number,
-            "doubt_reason": found.reason,
-            WAS_CUT: int(tile.name in cut),
-        }
+        yield Measured(tile, shares, sharp, evidence, sums, tile.name in cut)
 
 
 # --- the sheet's offset --------------------------------------------------------------------

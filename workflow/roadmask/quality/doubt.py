@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from roadmask.quality.columns import Evidence, PieceSums, Shares
+from roadmask.quality.columns import LEAST_ROAD, Evidence, PieceSums, Shares
 
 # Points below which a sign is not said to speak against a label.
 WORTH_SAYING = 0.5
@@ -77,14 +77,13 @@ SIGNS = {
     "offset": Sign("its outlines lie beside edges of the picture", 0.75, 0.08),
     "misplaced": Sign("parts of it lie beside the picture", 1.0, 0.1),
     "blind": Sign("nothing in the picture bears its outlines out", 1.0, 0.3),
-    "strange": Sign("its road does not look like road", 1.0, 0.1),
-    "alike": Sign("ground beside its road looks like road", 1.0, 0.1),
     "edges": Sign("its outlines would lie better elsewhere", 0.2, 0.45),
     "agreement": Sign("its outlines don't follow edges of the picture", 0.2, 0.35),
     "contrast": Sign("both sides of its outlines look alike", 0.25, 0.35),
     "unlike_road": Sign("much of its road does not look like road", 0.3, 0.4),
     "like_road": Sign("road seems to go on where it has none", 0.85, 0.3),
     "unknown": Sign("much of it is not known", 0.7, 0.1),
+    "wide_unlike": Sign("wide places of its road do not look like road", 1.0, 0.1),
     "thick": Sign("its road is wider than streets are here", 0.2, 0.6),
     "far": Sign("its road lies far from any centerline", 0.3, 0.4),
     "off_road": Sign("centerlines run where it has no road", 0.7, 0.08),
@@ -95,6 +94,7 @@ SIGNS = {
     "open": Sign("its outlines leave the street lines", 0.65, 0.45),
     "thin": Sign("its road is a thin sliver", 0.1, 0.2),
     "cut": Sign("ground was cut off its road at a gap", 0.3, 15.0),
+    "beside": Sign("labels beside it are doubtful", 1.0, 0.3),
     "end": Sign("its road ends where lines do", 1.0, 15.0),
     "close_call": Sign("the rule that decided it was a close call", 0.4, 0.4),
 }
@@ -124,14 +124,13 @@ def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str,
         "offset": evidence.misplaced_chance,
         "misplaced": evidence.misplaced_share,
         "blind": evidence.blind_share,
-        "strange": evidence.strange_share,
-        "alike": evidence.alike_share,
         "edges": evidence.edge_loss,
         "agreement": GOOD_AGREEMENT - evidence.edge_agreement,
         "contrast": GOOD_CONTRAST - evidence.contrast,
         "unlike_road": evidence.unlike_road_share,
         "like_road": _like_road(evidence),
         "unknown": shares.unknown_share,
+        "wide_unlike": evidence.thick_share * evidence.unlike_road_share,
         "thick": evidence.thick_share,
         "far": evidence.far_share,
         "off_road": evidence.off_road_share,
@@ -143,8 +142,10 @@ def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str,
         # Where the tile itself has no outline, those beside it only hint at what it may lack.
         "open": evidence.open_share * (HINT if evidence.outline == 0 else 1),
         "thin": evidence.outline,
-        "cut": pieces.cut_width_m,
-        "end": pieces.end_width_m,
+        # Metres of throats weigh by the road that is left.
+        "cut": pieces.cut_width_m / max(shares.road_share, LEAST_ROAD),
+        "end": pieces.end_width_m / max(shares.road_share, LEAST_ROAD),
+        "beside": evidence.doubt_beside,
         "close_call": pieces.doubtful_share,
     }
 

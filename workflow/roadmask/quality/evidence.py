@@ -20,7 +20,7 @@ from roadmask.imagery import read_network_input
 from roadmask.quality import alongside
 from roadmask.quality.alongside import LabelWindow, Places, Steadiness
 from roadmask.quality.appearance import cell_pixels, cell_values, road_likeness
-from roadmask.quality.columns import Evidence
+from roadmask.quality.columns import LEAST_ROAD, Evidence
 from roadmask.quality.edges import length as edge_length
 from roadmask.quality.edges import outline_edges, picture_edges
 from roadmask.quality.misplaced import looks_scores, misplaced, offset_chances, overlaps
@@ -41,8 +41,6 @@ UNLIKE_ROAD, LIKE_ROAD = 0.3, 0.7
 DRIVEWAY = 4.0
 # Metres on both sides of an outline whose looks are compared.
 BESIDE = 3.0
-# Metres from road within which other ground may be a part of it that a label lacks.
-ASTRIDE = 12.0
 # Ground farther from all centerlines than this many half widths, and metres more, is no
 # street; the corners of crossings are nearer.
 FAR_SHARE, FAR_METRES = 1.5, 2.0
@@ -60,8 +58,6 @@ WIDEST = 0.98
 ON_LINE = 2
 # Shares by which a street's width in the label may differ from its attribute.
 WIDTH_SLACK = 0.2
-# A tile with less road than this share of it is measured against this much.
-LEAST_ROAD = 0.02
 # Metres along an outline over which it is judged, and the agreement with edges and the contrast
 # of looks from which it is borne out.
 BLIND_METRES, GOOD_EDGE, GOOD_LOOKS = 4.0, 0.3, 0.5
@@ -499,7 +495,9 @@ def weigh(
     if streets is not None:
         found |= _of_streets(sheet, tile, streets, base)
         found |= _of_ground(sheet, tile, streets, road, base)
-        found |= _of_outline(sheet, tile, streets.lines, outline, margin, base)
+        # Labels of centerlines and widths alone follow no street lines.
+        if len(streets.lines.street_lines):
+            found |= _of_outline(sheet, tile, streets.lines, outline, margin, base)
     found["thick_share"] = _thick(sheet, tile, widest, base)
     return Evidence(**found)
 
@@ -618,11 +616,8 @@ def _of_looks(
         np.nan_to_num(like, nan=0.5), (0, 0), max(1.0, BESIDE / 3 / sheet.metres)
     )
     road = banks.road[inner] & seen
-    beside = (banks.other & _near(banks.road, ASTRIDE / sheet.metres))[inner] & seen
     found = {
         "unlike_road_share": _area(road & (smooth[inner] < UNLIKE_ROAD), base),
-        "strange_share": float(np.clip(1 - 2 * smooth[inner], 0, 1)[road].sum()) / base,
-        "alike_share": float(np.clip(2 * smooth[inner] - 1, 0, 1)[beside].sum()) / base,
     }
     within, beyond = banks.within[inner] & seen, banks.beyond[inner] & seen
     if within.any() and beyond.any():

@@ -14,7 +14,7 @@ import shapely
 from roadmask.errors import InputError
 from roadmask.grid import Grid, Tile
 from roadmask.polygon_windows import PolygonWindows
-from roadmask.quality.columns import PieceSums
+from roadmask.quality.columns import LEAST_ROAD, PieceSums
 
 # Rules of `regions` that decided by a hair.
 CLOSE_CALLS = frozenset(
@@ -93,7 +93,7 @@ class Pieces:
             road_pieces_share=area["road"] / whole,
             other_pieces_share=area["other"] / whole,
             unknown_pieces_share=area["unknown"] / whole,
-            doubtful_share=float(pixels[close].sum()) / max(area["road"], 0.02 * whole),
+            doubtful_share=float(pixels[close].sum()) / max(area["road"], LEAST_ROAD * whole),
             width_agreement=_mean(agreement[is_road], pixels[is_road]),
             seen_share=_mean(here["seen_share"].to_numpy(float)[is_road], pixels[is_road]),
             throat_m=distance,

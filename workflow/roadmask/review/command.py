@@ -35,6 +35,8 @@ NUMBERS = {
     "sharpness": "sharpness (log10)",
     "edge_agreement": "outlines on edges of the picture",
     "offset_m": "offset here, m",
+    "misplaced_chance": "chance that it lies off",
+    "blind_share": "outlines that nothing bears out",
     "contrast": "contrast along outlines",
     "unlike_road_share": "road that looks unlike road",
     "like_road_share": "road that seems to go on outside",
