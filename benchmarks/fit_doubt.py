@@ -27,11 +27,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from roadmask.quality.columns import Evidence, PieceSums, Shares
 from roadmask.quality.doubt import SIGNS, readings, saturated
+from roadmask.quality.reference import GOOD
 
 Values = NDArray[np.float64]
 
-# An IoU below which a label is bad, and where the tiles beside one lie.
-BAD = 0.9
+# Where the tiles beside one lie.
 ASIDE = ((0, 1), (1, 0), (0, -1), (-1, 0))
 # What good labels stay below nearly always, and the least that a half may be.
 USUAL, LEAST_HALF = 0.97, 0.1
@@ -83,7 +83,7 @@ def read(paths: list[Path]) -> Tiles:
         [number.get((name, row + down, column + right), own) for down, right in ASIDE]
         for (name, row, column), own in number.items()
     ]
-    return Tiles(pd.DataFrame(rows), np.asarray(table["reference_iou"] < BAD), np.asarray(beside))
+    return Tiles(pd.DataFrame(rows), np.asarray(table["reference_iou"] < GOOD), np.asarray(beside))
 
 
 def halves(values: pd.DataFrame, bad: NDArray[np.bool_]) -> dict[str, float]:

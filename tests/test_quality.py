@@ -181,7 +181,7 @@ class TestAppearance:
         assert cells[1, 1, 3] == pytest.approx(bright.std(), rel=1e-3)
 
     def test_cells_have_a_size_on_the_ground_and_an_end(self):
-        assert cell_pixels(5000, 5000, 0.1524) == 6
+        assert cell_pixels(5000, 5000, 0.1524) == 4
         assert cell_pixels(500, 500, 1.0) == 1
         assert cell_pixels(40_000, 40_000, 0.1524) == 20
 

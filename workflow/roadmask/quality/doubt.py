@@ -65,38 +65,30 @@ class Doubt:
 
 
 # Logarithm of the odds where nothing speaks against a label.
-BASE = -6.0
-# Outlines that are right lie on edges of the picture, and part what looks like road from what
-# does not, at least as well as this.
-GOOD_AGREEMENT, GOOD_CONTRAST = 0.3, 0.45
+BASE = -5.25
+# Outlines that are right lie on edges of the picture at least as well as this.
+GOOD_AGREEMENT = 0.3
 # A lost street has as much of street lines as of ground; with few lines, little is believed.
 LINES_OF_STREET, STRAY = 2.0, 0.1
-# What outlines beside a tile tell of one that has none.
-HINT = 0.3
 SIGNS = {
-    "offset": Sign("its outlines lie beside edges of the picture", 0.75, 0.08),
-    "misplaced": Sign("parts of it lie beside the picture", 1.0, 0.1),
-    "blind": Sign("nothing in the picture bears its outlines out", 1.0, 0.3),
-    "edges": Sign("its outlines would lie better elsewhere", 0.2, 0.45),
-    "agreement": Sign("its outlines don't follow edges of the picture", 0.2, 0.35),
-    "contrast": Sign("both sides of its outlines look alike", 0.25, 0.35),
-    "unlike_road": Sign("much of its road does not look like road", 0.3, 0.4),
-    "like_road": Sign("road seems to go on where it has none", 0.85, 0.3),
-    "unknown": Sign("much of it is not known", 0.7, 0.1),
-    "wide_unlike": Sign("wide places of its road do not look like road", 1.0, 0.1),
-    "thick": Sign("its road is wider than streets are here", 0.2, 0.6),
-    "far": Sign("its road lies far from any centerline", 0.3, 0.4),
-    "off_road": Sign("centerlines run where it has no road", 0.7, 0.08),
-    "jump": Sign("its streets change their width", 0.1, 1.0),
-    "attribute": Sign("its streets have another width than their attribute says", 0.5, 0.35),
-    "outer_lines": Sign("street lines run where it has no road", 0.8, 0.08),
-    "inner_lines": Sign("street lines run inside its road", 0.85, 0.13),
-    "open": Sign("its outlines leave the street lines", 0.65, 0.45),
-    "thin": Sign("its road is a thin sliver", 0.1, 0.2),
-    "cut": Sign("ground was cut off its road at a gap", 0.3, 15.0),
-    "beside": Sign("labels beside it are doubtful", 1.0, 0.3),
-    "end": Sign("its road ends where lines do", 1.0, 15.0),
-    "close_call": Sign("the rule that decided it was a close call", 0.4, 0.4),
+    "offset": Sign("its outlines lie beside edges of the picture", 1.85, 0.62),
+    "misplaced": Sign("parts of it lie beside the picture", 1.94, 0.12),
+    "blind": Sign("nothing in the picture bears its outlines out", 2.38, 0.12),
+    "edges": Sign("its outlines would lie better elsewhere", 0.42, 0.31),
+    "agreement": Sign("its outlines don't follow edges of the picture", 0.73, 0.1),
+    "like_road": Sign("road seems to go on where it has none", 3.43, 0.1),
+    "unknown": Sign("much of it is not known", 3.95, 0.1),
+    "wide_unlike": Sign("wide places of its road do not look like road", 2.30, 0.1),
+    "thick": Sign("its road is wider than streets are here", 0.40, 0.75),
+    "far": Sign("its road lies far from any centerline", 0.64, 0.1),
+    "off_road": Sign("centerlines run where it has no road", 1.15, 0.1),
+    "attribute": Sign("its streets have another width than their attribute says", 1.43, 0.1),
+    "outer_lines": Sign("street lines run where it has no road", 1.30, 0.1),
+    "inner_lines": Sign("street lines run inside its road", 3.03, 0.1),
+    "cut": Sign("ground was cut off its road at a gap", 3.80, 250),
+    "beside": Sign("labels beside it are doubtful", 2.46, 0.3),
+    "end": Sign("its road ends where lines do", 0.82, 250),
+    "close_call": Sign("the rule that decided it was a close call", 0.92, 0.1),
 }
 
 
@@ -126,22 +118,16 @@ def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str,
         "blind": evidence.blind_share,
         "edges": evidence.edge_loss,
         "agreement": GOOD_AGREEMENT - evidence.edge_agreement,
-        "contrast": GOOD_CONTRAST - evidence.contrast,
-        "unlike_road": evidence.unlike_road_share,
         "like_road": _like_road(evidence),
         "unknown": shares.unknown_share,
         "wide_unlike": evidence.thick_share * evidence.unlike_road_share,
         "thick": evidence.thick_share,
         "far": evidence.far_share,
         "off_road": evidence.off_road_share,
-        "jump": evidence.jump_share,
         # Where the width jumps, levels or yards join the street: the attribute says nothing new.
         "attribute": evidence.attribute_share - evidence.jump_share,
         "outer_lines": evidence.outer_line_share,
         "inner_lines": evidence.inner_line_share,
-        # Where the tile itself has no outline, those beside it only hint at what it may lack.
-        "open": evidence.open_share * (HINT if evidence.outline == 0 else 1),
-        "thin": evidence.outline,
         # Metres of throats weigh by the road that is left.
         "cut": pieces.cut_width_m / max(shares.road_share, LEAST_ROAD),
         "end": pieces.end_width_m / max(shares.road_share, LEAST_ROAD),
