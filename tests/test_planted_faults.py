@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 
+import numpy as np
 import pandas as pd
 import pytest
 import rasterio
 from conftest import REPOSITORY
+from scipy.special import expit
 
 from roadmask.demo import layout
 from roadmask.distance import Distance
 from roadmask.grid import Grid
+from roadmask.quality.columns import Shares
+from roadmask.quality.doubt import SIGNS
 from roadmask.quality.evidence import Sheet, correlate_blocks
 from roadmask.quality.offset import estimate
 from roadmask.raster import write_cog
@@ -19,7 +24,11 @@ from roadmask.shift import Shift
 from roadmask.tilesets import TileManifest
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+import fit_doubt
 import planted_faults
+
+# The least that tables of tiles hold.
+MEASURED = {field.name: 0.1 for field in fields(Shares)} | {"reference_iou": 0.5}
 
 
 def test_the_tenth_is_counted_as_the_benchmark_says():
@@ -31,6 +40,51 @@ def test_the_tenth_is_counted_as_the_benchmark_says():
         }
     )
     assert planted_faults.found(table) == (2, 3, 3)
+
+
+class TestFit:
+    def test_a_sign_that_tells_weighs_more_than_one_that_does_not_or_misleads(self):
+        rng = np.random.default_rng(1)
+        signs = rng.random((4000, 3))
+        odds = -4 + 6 * signs[:, 0] - 3 * signs[:, 2]
+        base, weights = fit_doubt.fit(signs, rng.random(4000) < expit(odds))
+        assert base < -3
+        assert weights[0] == pytest.approx(6, abs=1)
+        assert weights[1] < 1
+        assert weights[2] == 0
+
+    def test_a_sign_that_never_spoke_keeps_the_usual_weight(self):
+        signs = np.column_stack([np.random.default_rng(2).random(500), np.zeros(500)])
+        weights = fit_doubt.fit(signs, signs[:, 0] > 0.8)[1]
+        assert weights[1] == pytest.approx(fit_doubt.USUAL_WEIGHT, abs=0.01)
+
+    def test_tiles_beside_each_other_are_those_of_one_sheet(self, tmp_path):
+        rows = [
+            {"tile": f"{scene}_r00{row}_c00{column}", "row": row, "col": column, **MEASURED}
+            for scene in ("a", "b")
+            for row in range(2)
+            for column in range(2)
+        ]
+        pd.DataFrame(rows).to_csv(tmp_path / "tiles.csv", index=False)
+        tiles = fit_doubt.read([tmp_path / "tiles.csv"])
+        assert tiles.bad.all()
+        assert [sorted(set(beside)) for beside in tiles.beside.tolist()[:4]] == [
+            [0, 1, 2],
+            [0, 1, 3],
+            [0, 2, 3],
+            [1, 2, 3],
+        ]
+        assert tiles.beside[4:].min() == 4
+
+    def test_a_fault_is_seen_beside_it_and_not_of_itself(self):
+        beside = np.array([[1, 0, 0, 0], [0, 2, 1, 1], [1, 2, 2, 2]])
+        at = list(SIGNS).index(fit_doubt.BESIDE)
+        signs = np.zeros((3, len(SIGNS)))
+        signs[0, 0] = 1
+        odds = fit_doubt.with_beside(signs, at, beside, -5.0, np.full(len(SIGNS), 8.0))
+        assert odds[0] > 2.9
+        assert signs[1, at] > 0.9
+        assert signs[[0, 2], at].max() < 0.01
 
 
 @pytest.mark.slow
