@@ -3,7 +3,7 @@
 Changes pictures of a folder as other cameras and light would, predicts on each set with
 `prediction.tone` none and match, through the package's own commands, and prints road IoU of
 all pixels together. MASKS has a picture of each name, above 127 road. Give pictures that the
-network was not trained on (--only a file with a list of names, or a comma between them).
+network was not trained on (--only FILE: their names, one a line).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("masks", type=Path)
-    parser.add_argument("--only", help="names of pictures, or a file with one a line")
+    parser.add_argument("--only", type=Path, help="file of names")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     pairs = read_pairs(arguments.pictures, arguments.masks, arguments.only)
@@ -56,13 +56,13 @@ def main() -> None:
 
 
 def read_pairs(
-    pictures: Path, masks: Path, only: str | None
+    pictures: Path, masks: Path, only: Path | None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Read pictures as red, green and blue, and their labels as 0 and 1."""
     names = sorted(path.stem for path in pictures.iterdir())
     if only is not None:
-        wanted = Path(only).read_text("utf-8").split() if Path(only).is_file() else only.split(",")
-        names = [name for name in names if name in set(wanted)]
+        wanted = set(only.read_text(encoding="utf-8").split())
+        names = [name for name in names if name in wanted]
     pairs = {}
     for name in names:
         [picture], [mask] = list(pictures.glob(f"{name}.*")), list(masks.glob(f"{name}.*"))

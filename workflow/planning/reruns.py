@@ -151,7 +151,8 @@ TABLE = (
     Row(
         ("prediction.paths",),
         ("scenes", "predictions", "vectors", "report"),
-        "of added sheets; the model stays, and so do the figures",
+        "of added sheets, and of those in one folder with them where `prediction.tone` matches it; "
+        "the model stays, and so do the figures",
     ),
     Row(
         ("prediction.model",),
