@@ -38,7 +38,7 @@ from roadmask.model.networks import build_network
 from roadmask.model.networks.reach import receptive_reach
 from roadmask.predictions.command import BATCH
 from roadmask.predictions.lattice import Lattice
-from roadmask.raster import tiff_options
+from roadmask.raster import BLOCK
 
 WINDOW = 512
 SMALL = 600
@@ -48,12 +48,13 @@ GIB = 2**30
 def write_sheet(path: Path, side: int, bands: int) -> Grid:
     """Write a sheet of noise, strip by strip."""
     grid = Grid(side, side, Affine(0.5, 0, 1e6, 0, -0.5, 2e5), CRS.from_epsg(2263))
-    strip = np.random.default_rng(1).integers(0, 256, (bands, 512, side), dtype=np.uint8)
-    profile = tiff_options("uint8") | {"compress": None, "predictor": None, "alpha": "NO"}
+    strip = np.random.default_rng(1).integers(0, 256, (bands, BLOCK, side), dtype=np.uint8)
+    profile = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK}
+    profile |= {"bigtiff": "if_safer", "alpha": "NO"}
     profile |= {"width": side, "height": side, "count": bands, "dtype": "uint8"}
     with rasterio.open(path, "w", crs=grid.crs, transform=grid.transform, **profile) as dataset:
-        for first in range(0, side, 512):
-            rows = min(512, side - first)
+        for first in range(0, side, BLOCK):
+            rows = min(BLOCK, side - first)
             window = rasterio.windows.Window(0, first, side, rows)
             dataset.write(strip[:, :rows], window=window)
     return grid

@@ -11,6 +11,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from roadmask.predictions.blending import classes_of, lowest_byte, probability_b
 from roadmask.predictions.lattice import Lattice, Span, lattice_origin
 from roadmask.predictions.neighbours import sheets_beside
 from roadmask.predictions.picture import mirrored, neighbours_of
-from roadmask.predictions.resampling import interpolated, network_grid
+from roadmask.predictions.resampling import interpolated, network_grid, open_on, scene_of
 from roadmask.predictions.seams import SeamMeter
 from roadmask.predictions.streaming import (
     SYMMETRIES,
@@ -893,6 +894,17 @@ def test_imagery_with_other_pixels_is_seen_in_those_of_the_network(tmp_path, sav
     assert np.abs(found - 254 * formula(picture))[far].max() < 8
     record = json.loads((tmp_path / "out" / "a.json").read_text())
     assert record["pixel_metres"] == pytest.approx(grid.ground_sample_distance * times, rel=0.01)
+
+
+def test_a_sheet_keeps_its_name_in_the_networks_pixels(tmp_path):
+    grid = grid_at(0, 0, 40, 40)
+    scene = write_scene(tmp_path / "a.b.tif", grid, picture_of(40, 40))
+    seen = network_grid(grid, 2 * grid.ground_sample_distance, scene)
+    with ExitStack() as stack:
+        assert scene_of(open_on(scene, grid, grid, stack)) == "a.b"
+        shown = open_on(scene, grid, seen, stack)
+        assert (shown.width, shown.height) == (seen.width, seen.height)
+        assert scene_of(shown) == "a.b"
 
 
 def test_imagery_with_the_networks_pixels_is_not_resampled(tmp_path, pixelwise):

@@ -35,7 +35,7 @@ from roadmask.polygon_windows import PolygonWindows
 from roadmask.predictions.blending import NODATA, classes_of, probability_bytes
 from roadmask.predictions.lattice import Lattice, Span, felt_reach
 from roadmask.predictions.picture import Picture, Sheet, neighbours_of
-from roadmask.predictions.resampling import interpolated, network_grid, open_on
+from roadmask.predictions.resampling import interpolated, network_grid, open_on, scene_of
 from roadmask.predictions.seams import SeamMeter
 from roadmask.predictions.streaming import (
     SYMMETRIES,
@@ -453,7 +453,7 @@ def _read(scenes: Sequence[Scene], settings: Settings) -> Iterator[tuple[int, Wi
         picture, valid = read_network_input(
             dataset, RasterWindow(x, y, width, height), settings.bands, settings.scale
         )
-        match = settings.tones.get(Path(dataset.name).stem)
+        match = settings.tones.get(scene_of(dataset))
         return (picture if match is None else match.applied(picture, valid)), valid
 
     for index, scene in enumerate(scenes):

@@ -110,6 +110,11 @@ def open_on(path: Path, own: Grid, seen: Grid, stack: ExitStack) -> DatasetReade
     )
 
 
+def scene_of(dataset: DatasetReader) -> str:
+    """Return the name of the scene that `open_on` opened."""
+    return Path((dataset.src_dataset if isinstance(dataset, WarpedVRT) else dataset).name).stem
+
+
 @dataclass(frozen=True)
 class _Axis:
     """Where pixels of one grid lie among those of another, along one axis.
