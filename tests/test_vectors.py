@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -26,7 +27,7 @@ from roadmask.demo.streets import plan_network
 from roadmask.demo.vectors import centerlines
 from roadmask.grid import Grid
 from roadmask.raster import write_cog
-from roadmask.vectors.network import Network, build_network
+from roadmask.vectors.network import Network, build_network, crossing_lines
 from roadmask.vectors.outlines import (
     blur_reach,
     join_arcs,
@@ -35,8 +36,11 @@ from roadmask.vectors.outlines import (
     without_overlap,
 )
 from roadmask.vectors.path_length import path_length_similarity
+from roadmask.vectors.pixel_graph import link_pixels, trace_strands
 from roadmask.vectors.score import on_one_level
+from roadmask.vectors.sheets import Group, Raster, Sheet
 from roadmask.vectors.skeleton import Skeleton, thin_block
+from roadmask.vectors.writing import road_frame
 
 TOLERANCE, SMALLEST, ISLAND = "1.5 px", "10 ft", "20 ft"
 OPTIONS = (
@@ -259,6 +263,46 @@ def test_no_road_no_network() -> None:
     assert not network.streets and not len(network.nodes)
 
 
+def test_lines_of_two_blocks_that_miss_each_other_are_tied() -> None:
+    x = np.arange(20)
+    y = np.where(x < 10, 5, 8)
+    order = np.lexsort((x, y))
+    wide = Skeleton(
+        x[order],
+        y[order],
+        np.full(20, 2.0, np.float32),
+        np.full(20, 255, np.uint8),
+        np.full(20, np.inf, np.float32),
+    )
+    links = link_pixels(wide, 10)
+    assert len(links) == 19
+    [strand] = trace_strands(20, links)
+    assert len(strand.pixels) == 20
+    # Too far for a road as narrow, and no border of blocks there at all.
+    narrow = replace(wide, half_width=np.full(20, 0.5, np.float32))
+    assert len(link_pixels(narrow, 10)) == 18
+    assert len(link_pixels(wide, 50)) == 18
+
+
+def test_lines_that_cross_away_from_their_ends_are_found() -> None:
+    cross = np.array([[0, 0], [10, 10.0]]), np.array([[0, 10], [10, 0.0]])
+    beside = np.array([[10, 0], [20, 0.0]])
+    ring = np.array([[20, 0], [30, 0], [30, 10], [20, 0.0]])
+    assert crossing_lines([*cross, beside, ring]) == [0, 1]
+    assert crossing_lines([cross[0], beside, ring]) == []
+
+
+def test_a_polygon_that_rounding_broke_is_mended() -> None:
+    group = Group(
+        "x", Affine.scale(1, -1), FEET, (Sheet(Raster("x", Path("x"), None), 0, 0, 9, 9),)
+    )
+    bow = shapely.Polygon([(0, 0), (4, 4), (4, 0), (0, 4)])
+    frame, mended = road_frame(group, ["road"], [[bow, shapely.box(5, 5, 8, 8)]], 1)
+    assert mended == 1
+    assert frame.is_valid.all() and len(frame) == 3
+    assert frame.area.sum() == pytest.approx(8 + 9)
+
+
 # --- path lengths ---------------------------------------------------------------------------
 
 SQUARE = [
@@ -297,11 +341,16 @@ def test_what_is_too_far_or_broken_is_missing() -> None:
 
 
 def write_classes(
-    folder: Path, name: str, classes: np.ndarray, transform: Affine, crs: CRS | None = FEET
+    folder: Path,
+    name: str,
+    classes: np.ndarray,
+    transform: Affine,
+    crs: CRS | None = FEET,
+    names: tuple[str, ...] = ("road",),
 ) -> Path:
     grid = Grid(classes.shape[1], classes.shape[0], transform, crs)
     path = folder / "predictions" / f"{name}.tif"
-    tags = {"ROADMASK_CLASSES": json.dumps(["other", "road"])}
+    tags = {"ROADMASK_CLASSES": json.dumps(["other", *names])}
     write_cog(path, grid, classes, nodata=255, tags=tags)
     probability = np.where(classes == 1, np.uint8(200), np.uint8(20))
     write_cog(folder / "probability" / f"{name}.tif", grid, probability, nodata=255)
@@ -469,6 +518,30 @@ def test_a_sheet_without_road_has_empty_layers(tmp_path: Path) -> None:
     for layer, kind in pyogrio.list_layers(package):
         assert pyogrio.read_info(package, layer=layer)["features"] == 0, kind
     assert [name for name, _ in pyogrio.list_layers(package)] == ["roads", "edges", "nodes"]
+
+
+def test_several_classes_have_their_names(tmp_path: Path) -> None:
+    classes = drawn([street([(-10, 100), (410, 100)], 60)], (200, 400))
+    classes[40:100, 150:250] = 2
+    names = ("road", "parking")
+    write_classes(tmp_path, "a", classes, Affine(0.5, 0, 9e5, 0, -0.5, 2e5), names=names)
+    table = pyogrio.read_dataframe(draw(tmp_path).with_name("roads.gpkg"), layer="roads")
+    assert table["class"].tolist() == ["road", "parking"]
+    feet = table.area.to_numpy() * 4
+    assert feet == pytest.approx([(classes == 1).sum(), (classes == 2).sum()], rel=0.01)
+    assert shapely.intersection(*table.geometry).area == pytest.approx(0, abs=1e-6)
+
+
+def test_sheets_whose_pixels_lie_between_are_joined_with_a_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    road = drawn([street([(-10, 100), (410, 100)], 60)], (200, 400))
+    write_classes(tmp_path, "a", road, Affine(0.5, 0, 9e5, 0, -0.5, 2e5))
+    write_classes(tmp_path, "b", road, Affine(0.5, 0, 9e5 + 200.15, 0, -0.5, 2e5))
+    package = draw(tmp_path).with_name("roads.gpkg")
+    assert "b: its pixels lie between those of a" in capfd.readouterr().err
+    assert len(pyogrio.read_dataframe(package, layer="roads")) == 1
+    assert len(pyogrio.read_dataframe(package, layer="edges")) == 1
 
 
 def test_classes_that_differ_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -215,9 +215,8 @@ def make_layers(
         arcs = [each.arcs[value] for each in traced if value in each.arcs]
         rings, _ = outlines.join_arcs(arcs, least)
         by_class.append(outlines.to_polygons(rings))
-    if len(by_class) > 1:
-        by_class = outlines.without_overlap(by_class, least)
-    roads, repaired = writing.road_frame(group, [names[value - 1] for value in values], by_class)
+    used = [names[value - 1] for value in values]
+    roads, repaired = writing.road_frame(group, used, by_class, least)
     metres = factor * group.pixel_metres[0], factor * group.pixel_metres[1]
     network = build_network(
         Skeleton.joined([each.skeleton for each in traced]),
