@@ -500,10 +500,12 @@ def test_sheets_of_two_pixel_sizes_and_pictures_without_crs(tmp_path: Path) -> N
         "roads_epsg2263_0.5.gpkg",
         "roads_epsg2263_1.gpkg",
     ]
-    write_classes(tmp_path / "b", "picture", road, Affine.identity(), None)
-    output = draw(tmp_path / "b")
-    [entry] = json.loads(output.read_text())["files"]
+    for name in ("other", "picture"):
+        write_classes(tmp_path / "b", name, road, Affine.identity(), None)
+    output = draw(tmp_path / "b", "--threads=2")
+    _, entry = json.loads(output.read_text())["files"]
     assert entry["file"] == "roads_picture.gpkg"
+    assert output.with_name("roads_other.gpkg").is_file()
     table: gpd.GeoDataFrame = pyogrio.read_dataframe(output.with_name(entry["file"]), layer="edges")
     assert table.crs is None
     assert table["length_m"].sum() == pytest.approx(400, abs=3)
