@@ -290,6 +290,8 @@ def test_lines_that_cross_away_from_their_ends_are_found() -> None:
     ring = np.array([[20, 0], [30, 0], [30, 10], [20, 0.0]])
     assert crossing_lines([*cross, beside, ring]) == [0, 1]
     assert crossing_lines([cross[0], beside, ring]) == []
+    # One that ends upon another's middle needs a node too.
+    assert crossing_lines([cross[0], np.array([[5, 5], [9, 0.0]])]) == [0, 1]
 
 
 def test_a_polygon_that_rounding_broke_is_mended() -> None:

@@ -19,13 +19,12 @@ from roadmask.style import UNKNOWN
 from roadmask.vectors.pixel_graph import Strand, link_pixels, trace_strands
 from roadmask.vectors.skeleton import Skeleton
 
-# An end whose half width falls below this share of that at its middle leads into a corner...
-TAPERED = 0.6
-# ... unless it keeps its width, to this share, up to where it narrows.
+# An end whose half width falls below this share of that at its middle leads into a corner, if
+# it is no longer than so many half widths at its junction (1.42 at a square end, 2.6 at an angle
+# of 45 degrees).
+TAPERED, CORNER = 0.6, 3.0
+# Where it keeps its width, to this share, until it narrows, it is a street with a square end.
 KEPT_WIDTH = 0.9
-# ... if it is no longer than this many half widths at its junction: 1.42 at a square end, 2.6
-# at an angle of 45 degrees.
-CORNER = 3.0
 # How far, in its own half widths, another end must reach beyond the road's edge to be a street.
 BULGE = 1.3
 # Half widths of road, of the narrower and the wider of two, within which junctions are one
@@ -36,19 +35,21 @@ APART, CLOSE, ACROSS = 0.7, 1.2, 2.2
 SAME = 0.6
 # Degrees by which a street that goes straight on may bend.
 STRAIGHT_ON = 20.0
-# Around a junction the middle line is drawn to where the streets' axes meet.
-JUNCTION = 1.6
-# Up to here, from there on, a street's axis is taken.
-AXIS = 4.0
+# Half widths of road around a junction inside which lines go straight to where the streets' axes
+# meet; between that and the second, a street's axis is measured.
+JUNCTION, AXIS = 1.6, 4.0
 # Half widths of road that a piece of road needs in length to be a street.
 LEAST_PIECE = 4.0
 # Metres: standard deviation of the smoothing along a line.
 SMOOTHING = 3.0
 # Share by which a junction is held at the middle of its pixels.
 HELD = 0.05
+# Ends of streets that make a junction.
 MEETING = 3
 # Metres to the border of the pictures from where a road is taken to go on beyond.
 AT_BORDER = 1.5
+# Metres within which a place is a line's end.
+AT_END = 1e-6
 # Pixels of an edge between two junctions that are one cluster of pixels.
 CLUSTER = 4
 
@@ -586,24 +587,13 @@ def _street(
 
 
 def crossing_lines(lines: list[np.ndarray]) -> list[int]:
-    """Return which lines meet another, or themselves, elsewhere than at their ends."""
-    shapes = np.array([shapely.linestrings(line) for line in lines], dtype=object)
-    found = {number for number, shape in enumerate(shapes) if not shape.is_simple}
+    """Return which lines meet another, or themselves, elsewhere than where both end."""
+    shapes = np.array([shapely.LineString(line) for line in lines], dtype=object)
+    ends = shapely.buffer([shapely.MultiPoint(line[[0, -1]]) for line in lines], AT_END)
+    found = set(np.nonzero(~shapely.is_simple(shapes))[0].tolist())
     one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
-    for a, b in zip(one.tolist(), other.tolist(), strict=True):
-        if a < b:
-            common = shapely.intersection(shapes[a], shapes[b])
-            shared = shapely.intersection(shapes[a].boundary, shapes[b].boundary)
-            if not common.equals(shared) and _is_beyond(common, shapes[a], shapes[b]):
-                found |= {a, b}
-    return sorted(found)
-
-
-def _is_beyond(
-    common: shapely.Geometry, one: shapely.LineString, other: shapely.LineString
-) -> bool:
-    """Tell whether lines share more than ends; a ring's end lies in no boundary."""
-    ends = shapely.multipoints(
-        [point for line in (one, other) for point in (line.coords[0], line.coords[-1])]
-    )
-    return not shapely.is_empty(shapely.difference(common, shapely.buffer(ends, 1e-6)))
+    one, other = one[one < other], other[one < other]
+    common = shapely.intersection(shapes[one], shapes[other])
+    at_both = shapely.intersection(ends[one], ends[other])
+    is_crossing = ~shapely.is_empty(shapely.difference(common, at_both))
+    return sorted(found | set(one[is_crossing].tolist()) | set(other[is_crossing].tolist()))
