@@ -27,7 +27,13 @@ from roadmask.demo.streets import plan_network
 from roadmask.demo.vectors import centerlines
 from roadmask.grid import Grid
 from roadmask.raster import write_cog
-from roadmask.vectors.network import Network, build_network, crossing_lines
+from roadmask.vectors.network import (
+    Network,
+    Street,
+    build_network,
+    crossing_lines,
+    cut_at_crossings,
+)
 from roadmask.vectors.outlines import (
     blur_reach,
     join_arcs,
@@ -292,6 +298,34 @@ def test_lines_that_cross_away_from_their_ends_are_found() -> None:
     assert crossing_lines([cross[0], beside, ring]) == []
     # One that ends upon another's middle needs a node too.
     assert crossing_lines([cross[0], np.array([[5, 5], [9, 0.0]])]) == [0, 1]
+
+
+def test_nodes_are_set_where_lines_still_cross() -> None:
+    def line(start: int, end: int, points: list[tuple[float, float]]) -> Street:
+        return Street(start, end, np.array(points, float), 8.0, 6.0, None)
+
+    places = np.array([[0, 0], [10, 10], [0, 10], [10, 0], [5, 20], [2, 2]], float)
+    streets = [
+        line(0, 1, [(0, 0), (10, 10)]),
+        line(2, 3, [(0, 10), (10, 0)]),
+        # Ends upon the first.
+        line(4, 5, [(5, 20), (2, 15), (2, 2)]),
+    ]
+    cut, nodes, widths = cut_at_crossings(streets, places, np.full(6, 9.0))
+    assert nodes[6:].tolist() == [[5, 5], [2, 8]]
+    assert widths[6:].tolist() == [8, 8]
+    assert [(each.start, each.end) for each in cut] == [
+        *[(0, 5), (5, 6), (6, 1)],
+        *[(2, 7), (7, 6), (6, 3)],
+        *[(4, 7), (7, 5)],
+    ]
+    assert crossing_lines([each.line for each in cut]) == []
+    lengths = [shapely.LineString(each.line).length for each in cut]
+    assert sum(lengths[:3]) == pytest.approx(200**0.5)
+    knot = [line(0, 1, [(0, 0), (10, 0), (10, 5), (5, 5), (5, -5)])]
+    cut, nodes, _ = cut_at_crossings(knot, np.array([[0, 0], [5, -5.0]]), np.full(2, 9.0))
+    assert nodes[2:].tolist() == [[5, 0]]
+    assert [(each.start, each.end) for each in cut] == [(0, 2), (2, 2), (2, 1)]
 
 
 def test_a_polygon_that_rounding_broke_is_mended() -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import shapely
 from scipy.ndimage import gaussian_filter1d
+from shapely.ops import substring
 
 from roadmask.style import UNKNOWN
 from roadmask.vectors.pixel_graph import Strand, link_pixels, trace_strands
@@ -50,6 +51,8 @@ MEETING = 3
 AT_BORDER = 1.5
 # Metres within which a place is a line's end.
 AT_END = 1e-6
+# Metres within which two places are one.
+SAME_PLACE = 1e-3
 # Pixels of an edge between two junctions that are one cluster of pixels.
 CLUSTER = 4
 
@@ -110,7 +113,7 @@ class Network:
     streets
         Edges.
     counts
-        What was mended.
+        What was mended, and ``crossings_without_node``, lines that are not.
     """
 
     nodes: np.ndarray
@@ -511,14 +514,63 @@ def _finish(draft: Draft, tolerance: float) -> Network:
         for name in ("spurs", "squared_ends", "merged_junctions", "patches")
     }
     counts["lines_left_unsmoothed"] = len(crossing)
-    counts["crossings_without_node"] = len(crossing_lines(lines)) if crossing else 0
     streets = [
         _street(draft, edge, line, places[[a, b]], (reaches[a], reaches[b]), (a, b))
         for edge, line, (a, b) in zip(edges, lines, ends, strict=True)
     ]
-    degrees = np.array([draft.degree(node) for node in nodes], int)
     widths = np.array([2 * draft.radius(node) for node in nodes])
+    if crossing:
+        streets, places, widths = cut_at_crossings(streets, places, widths)
+    counts["nodes_set_at_crossings"] = len(places) - len(nodes)
+    counts["crossings_without_node"] = (
+        len(crossing_lines([street.line for street in streets])) if crossing else 0
+    )
+    degrees = np.bincount(
+        [end for street in streets for end in (street.start, street.end)], minlength=len(places)
+    )
     return Network(places, degrees, widths, streets, counts)
+
+
+def cut_at_crossings(
+    streets: Sequence[Street], places: np.ndarray, widths: np.ndarray
+) -> tuple[list[Street], np.ndarray, np.ndarray]:
+    """Set nodes where lines still cross, or where one ends upon another.
+
+    Parameters
+    ----------
+    streets, places, widths
+        Edges, and where nodes lie and how wide the road is there.
+
+    Returns
+    -------
+    streets : list of Street
+        Those that cross in pieces, which keep their street's widths.
+    places, widths : numpy.ndarray
+        With the new nodes at their end.
+    """
+    lines = [shapely.LineString(street.line) for street in streets]
+    all_places, all_widths = places.tolist(), widths.tolist()
+    cuts: dict[int, set[tuple[float, int]]] = defaultdict(set)
+    for one, other, shared in _crossings(lines):
+        for x, y in shapely.get_coordinates(shared).tolist():
+            gaps = np.hypot(*(np.array(all_places) - (x, y)).T)
+            node = int(np.argmin(gaps))
+            if gaps[node] > SAME_PLACE:
+                node = len(all_places)
+                all_places.append([x, y])
+                all_widths.append(max(streets[one].mean_width, streets[other].mean_width))
+            for number in {one, other}:
+                cuts[number] |= {(along, node) for along in _passes(streets[number].line, (x, y))}
+    pieces: list[Street] = []
+    for number, street in enumerate(streets):
+        stops = sorted(cuts[number])
+        nodes = [street.start, *(node for _, node in stops), street.end]
+        at = [0.0, *(along for along, _ in stops), lines[number].length]
+        for k in range(len(nodes) - 1):
+            part = shapely.get_coordinates(substring(lines[number], at[k], at[k + 1]))
+            part[0], part[-1] = all_places[nodes[k]], all_places[nodes[k + 1]]
+            pieces.append(replace(street, start=nodes[k], end=nodes[k + 1], line=part))
+    return pieces, np.array(all_places), np.array(all_widths)
 
 
 def _line(
@@ -586,14 +638,47 @@ def _street(
     )
 
 
-def crossing_lines(lines: list[np.ndarray]) -> list[int]:
+def _passes(line: np.ndarray, place: tuple[float, float]) -> list[float]:
+    """Return how far along it a line comes by a place between its ends, once or more often."""
+    steps = np.diff(line, axis=0)
+    lengths = np.hypot(*steps.T)
+    before = np.concatenate([[0.0], np.cumsum(lengths)])
+    to = np.array(place) - line[:-1]
+    along = np.clip((to * steps).sum(axis=1) / np.maximum(lengths, AT_END), 0, lengths)
+    gaps = np.hypot(*(to - steps * (along / np.maximum(lengths, AT_END))[:, None]).T)
+    found: list[float] = []
+    for passed in (before[:-1] + along)[gaps < SAME_PLACE].tolist():
+        is_inside = SAME_PLACE < passed < before[-1] - SAME_PLACE
+        if is_inside and not (found and passed - found[-1] < SAME_PLACE):
+            found.append(passed)
+    return found
+
+
+def crossing_lines(lines: Sequence[np.ndarray]) -> list[int]:
     """Return which lines meet another, or themselves, elsewhere than where both end."""
-    shapes = np.array([shapely.LineString(line) for line in lines], dtype=object)
-    ends = shapely.buffer([shapely.MultiPoint(line[[0, -1]]) for line in lines], AT_END)
-    found = set(np.nonzero(~shapely.is_simple(shapes))[0].tolist())
+    found = _crossings([shapely.LineString(line) for line in lines])
+    return sorted({number for one, other, _ in found for number in (one, other)})
+
+
+def _crossings(
+    lines: Sequence[shapely.LineString],
+) -> list[tuple[int, int, shapely.Geometry]]:
+    """Return pairs of lines and what they share besides common ends; a line may be its own."""
+    shapes = np.array(lines, dtype=object)
+    ends = shapely.buffer(
+        [shapely.MultiPoint([line.coords[0], line.coords[-1]]) for line in lines], AT_END
+    )
     one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
     one, other = one[one < other], other[one < other]
     common = shapely.intersection(shapes[one], shapes[other])
-    at_both = shapely.intersection(ends[one], ends[other])
-    is_crossing = ~shapely.is_empty(shapely.difference(common, at_both))
-    return sorted(found | set(one[is_crossing].tolist()) | set(other[is_crossing].tolist()))
+    rest = shapely.difference(common, shapely.intersection(ends[one], ends[other]))
+    is_crossing = ~shapely.is_empty(rest)
+    found = list(
+        zip(one[is_crossing].tolist(), other[is_crossing].tolist(), rest[is_crossing], strict=True)
+    )
+    for number in np.nonzero(~shapely.is_simple(shapes))[0].tolist():
+        turns = shapely.MultiPoint(
+            [part.coords[0] for part in shapely.get_parts(shapely.node(shapes[number]))][1:]
+        )
+        found.append((number, number, turns))
+    return found
