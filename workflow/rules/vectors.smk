@@ -15,7 +15,7 @@ rule draw_vectors:
         "../../envs/geo.yaml"
     threads: cpus(8)
     resources:
-        mem_mb=megabytes(4000),
+        mem_mb=lambda wildcards, threads, attempt: 700 * threads * attempt,
     params:
         results=literal(PLAN.settings.results),
         scenes=of_scenes(PLAN.prediction),
@@ -45,7 +45,7 @@ rule score_vectors:
         "../../envs/geo.yaml"
     threads: cpus(8)
     resources:
-        mem_mb=megabytes(4000),
+        mem_mb=lambda wildcards, threads, attempt: 700 * threads * attempt,
     params:
         results=literal(PLAN.settings.results),
         scenes=of_scenes(PLAN.training),

@@ -146,29 +146,40 @@ def write_vectors(
         The GeoPackages.
     """
     groups = group_sheets(rasters)
-    in_pixels = any(group.crs is None for group in groups)
-    listed = []
+    is_one = len(groups) == 1 and groups[0].crs is not None
+    paths = [
+        output.with_name("roads.gpkg" if is_one else f"roads_{group.label}.gpkg")
+        for group in groups
+    ]
+    write = partial(write_group, settings=settings)
     with workers(threads) as pool:
-        for group in groups:
-            name = (
-                "roads.gpkg" if len(groups) == 1 and not in_pixels else f"roads_{group.label}.gpkg"
-            )
-            layers, network = make_layers(group, settings, pool)
-            writing.write_layers(output.parent / name, layers)
-            listed.append(_described(name, group, layers, network))
+        if pool and all(group.crs is None for group in groups):
+            # Many pictures, each smaller than a block.
+            described = pool.map(write, groups, paths)
+        else:
+            described = map(partial(write, pool=pool), groups, paths)
+        listed = []
+        for entry in described:
+            listed.append(entry)
             log.info(
                 "%s: %d polygons, %d edges, %d nodes",
-                name,
-                len(layers.roads),
-                len(layers.edges),
-                len(layers.nodes),
+                *(entry[name] for name in ("file", "polygons", "edges")),
+                sum(entry["nodes"].values()),
             )
-    kept = {entry["file"] for entry in listed}
     for path in sorted(output.parent.glob("roads*.gpkg")):
-        if path.name not in kept:
+        if path not in paths:
             path.unlink()
     write_json(output, {"files": listed})
-    return [output.parent / entry["file"] for entry in listed]
+    return paths
+
+
+def write_group(
+    group: Group, path: Path, settings: Settings, pool: ProcessPoolExecutor | None = None
+) -> dict[str, Any]:
+    """Write the GeoPackage of a group of sheets and return what is listed of it."""
+    layers, network = make_layers(group, settings, pool)
+    writing.write_layers(path, layers)
+    return _described(path.name, group, layers, network)
 
 
 @contextmanager
@@ -215,9 +226,8 @@ def make_layers(
         arcs = [each.arcs[value] for each in traced if value in each.arcs]
         rings, _ = outlines.join_arcs(arcs, least)
         by_class.append(outlines.to_polygons(rings))
-    if len(by_class) > 1:
-        by_class = outlines.without_overlap(by_class, least)
-    roads, repaired = writing.road_frame(group, [names[value - 1] for value in values], by_class)
+    used = [names[value - 1] for value in values]
+    roads, repaired = writing.road_frame(group, used, by_class, least)
     metres = factor * group.pixel_metres[0], factor * group.pixel_metres[1]
     network = build_network(
         Skeleton.joined([each.skeleton for each in traced]),

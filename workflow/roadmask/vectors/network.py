@@ -9,23 +9,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import shapely
 from scipy.ndimage import gaussian_filter1d
+from shapely.ops import substring
 
 from roadmask.style import UNKNOWN
 from roadmask.vectors.pixel_graph import Strand, link_pixels, trace_strands
 from roadmask.vectors.skeleton import Skeleton
 
-# An end whose half width falls below this share of that at its middle leads into a corner...
-TAPERED = 0.6
-# ... unless it keeps its width, to this share, up to where it narrows.
+# An end whose half width falls below this share of that at its middle leads into a corner, if
+# it is no longer than so many half widths at its junction (1.42 at a square end, 2.6 at an angle
+# of 45 degrees).
+TAPERED, CORNER = 0.6, 3.0
+# Where it keeps its width, to this share, until it narrows, it is a street with a square end.
 KEPT_WIDTH = 0.9
-# ... if it is no longer than this many half widths at its junction: 1.42 at a square end, 2.6
-# at an angle of 45 degrees.
-CORNER = 3.0
 # How far, in its own half widths, another end must reach beyond the road's edge to be a street.
 BULGE = 1.3
 # Half widths of road, of the narrower and the wider of two, within which junctions are one
@@ -36,19 +36,23 @@ APART, CLOSE, ACROSS = 0.7, 1.2, 2.2
 SAME = 0.6
 # Degrees by which a street that goes straight on may bend.
 STRAIGHT_ON = 20.0
-# Around a junction the middle line is drawn to where the streets' axes meet.
-JUNCTION = 1.6
-# Up to here, from there on, a street's axis is taken.
-AXIS = 4.0
+# Half widths of road around a junction inside which lines go straight to where the streets' axes
+# meet; between that and the second, a street's axis is measured.
+JUNCTION, AXIS = 1.6, 4.0
 # Half widths of road that a piece of road needs in length to be a street.
 LEAST_PIECE = 4.0
 # Metres: standard deviation of the smoothing along a line.
 SMOOTHING = 3.0
 # Share by which a junction is held at the middle of its pixels.
 HELD = 0.05
+# Ends of streets that make a junction.
 MEETING = 3
 # Metres to the border of the pictures from where a road is taken to go on beyond.
 AT_BORDER = 1.5
+# Metres within which a place is a line's end.
+AT_END = 1e-6
+# Metres within which two places are one.
+SAME_PLACE = 1e-3
 # Pixels of an edge between two junctions that are one cluster of pixels.
 CLUSTER = 4
 
@@ -109,7 +113,7 @@ class Network:
     streets
         Edges.
     counts
-        What was mended.
+        What was mended, and ``crossings_without_node``, lines that are not.
     """
 
     nodes: np.ndarray
@@ -510,14 +514,63 @@ def _finish(draft: Draft, tolerance: float) -> Network:
         for name in ("spurs", "squared_ends", "merged_junctions", "patches")
     }
     counts["lines_left_unsmoothed"] = len(crossing)
-    counts["crossings_without_node"] = len(crossing_lines(lines)) if crossing else 0
     streets = [
         _street(draft, edge, line, places[[a, b]], (reaches[a], reaches[b]), (a, b))
         for edge, line, (a, b) in zip(edges, lines, ends, strict=True)
     ]
-    degrees = np.array([draft.degree(node) for node in nodes], int)
     widths = np.array([2 * draft.radius(node) for node in nodes])
+    if crossing:
+        streets, places, widths = cut_at_crossings(streets, places, widths)
+    counts["nodes_set_at_crossings"] = len(places) - len(nodes)
+    counts["crossings_without_node"] = (
+        len(crossing_lines([street.line for street in streets])) if crossing else 0
+    )
+    degrees = np.bincount(
+        [end for street in streets for end in (street.start, street.end)], minlength=len(places)
+    )
     return Network(places, degrees, widths, streets, counts)
+
+
+def cut_at_crossings(
+    streets: Sequence[Street], places: np.ndarray, widths: np.ndarray
+) -> tuple[list[Street], np.ndarray, np.ndarray]:
+    """Set nodes where lines still cross, or where one ends upon another.
+
+    Parameters
+    ----------
+    streets, places, widths
+        Edges, and where nodes lie and how wide the road is there.
+
+    Returns
+    -------
+    streets : list of Street
+        Those that cross in pieces, which keep their street's widths.
+    places, widths : numpy.ndarray
+        With the new nodes at their end.
+    """
+    lines = [shapely.LineString(street.line) for street in streets]
+    all_places, all_widths = places.tolist(), widths.tolist()
+    cuts: dict[int, set[tuple[float, int]]] = defaultdict(set)
+    for one, other, shared in _crossings(lines):
+        for x, y in shapely.get_coordinates(shared).tolist():
+            gaps = np.hypot(*(np.array(all_places) - (x, y)).T)
+            node = int(np.argmin(gaps))
+            if gaps[node] > SAME_PLACE:
+                node = len(all_places)
+                all_places.append([x, y])
+                all_widths.append(max(streets[one].mean_width, streets[other].mean_width))
+            for number in {one, other}:
+                cuts[number] |= {(along, node) for along in _passes(streets[number].line, (x, y))}
+    pieces: list[Street] = []
+    for number, street in enumerate(streets):
+        stops = sorted(cuts[number])
+        nodes = [street.start, *(node for _, node in stops), street.end]
+        at = [0.0, *(along for along, _ in stops), lines[number].length]
+        for k in range(len(nodes) - 1):
+            part = shapely.get_coordinates(substring(lines[number], at[k], at[k + 1]))
+            part[0], part[-1] = all_places[nodes[k]], all_places[nodes[k + 1]]
+            pieces.append(replace(street, start=nodes[k], end=nodes[k + 1], line=part))
+    return pieces, np.array(all_places), np.array(all_widths)
 
 
 def _line(
@@ -585,25 +638,47 @@ def _street(
     )
 
 
-def crossing_lines(lines: list[np.ndarray]) -> list[int]:
-    """Return which lines meet another, or themselves, elsewhere than at their ends."""
-    shapes = np.array([shapely.linestrings(line) for line in lines], dtype=object)
-    found = {number for number, shape in enumerate(shapes) if not shape.is_simple}
-    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
-    for a, b in zip(one.tolist(), other.tolist(), strict=True):
-        if a < b:
-            common = shapely.intersection(shapes[a], shapes[b])
-            shared = shapely.intersection(shapes[a].boundary, shapes[b].boundary)
-            if not common.equals(shared) and _is_beyond(common, shapes[a], shapes[b]):
-                found |= {a, b}
-    return sorted(found)
+def _passes(line: np.ndarray, place: tuple[float, float]) -> list[float]:
+    """Return how far along it a line comes by a place between its ends, once or more often."""
+    steps = np.diff(line, axis=0)
+    lengths = np.hypot(*steps.T)
+    before = np.concatenate([[0.0], np.cumsum(lengths)])
+    to = np.array(place) - line[:-1]
+    along = np.clip((to * steps).sum(axis=1) / np.maximum(lengths, AT_END), 0, lengths)
+    gaps = np.hypot(*(to - steps * (along / np.maximum(lengths, AT_END))[:, None]).T)
+    found: list[float] = []
+    for passed in (before[:-1] + along)[gaps < SAME_PLACE].tolist():
+        is_inside = SAME_PLACE < passed < before[-1] - SAME_PLACE
+        if is_inside and not (found and passed - found[-1] < SAME_PLACE):
+            found.append(passed)
+    return found
 
 
-def _is_beyond(
-    common: shapely.Geometry, one: shapely.LineString, other: shapely.LineString
-) -> bool:
-    """Tell whether lines share more than ends; a ring's end lies in no boundary."""
-    ends = shapely.multipoints(
-        [point for line in (one, other) for point in (line.coords[0], line.coords[-1])]
+def crossing_lines(lines: Sequence[np.ndarray]) -> list[int]:
+    """Return which lines meet another, or themselves, elsewhere than where both end."""
+    found = _crossings([shapely.LineString(line) for line in lines])
+    return sorted({number for one, other, _ in found for number in (one, other)})
+
+
+def _crossings(
+    lines: Sequence[shapely.LineString],
+) -> list[tuple[int, int, shapely.Geometry]]:
+    """Return pairs of lines and what they share besides common ends; a line may be its own."""
+    shapes = np.array(lines, dtype=object)
+    ends = shapely.buffer(
+        [shapely.MultiPoint([line.coords[0], line.coords[-1]]) for line in lines], AT_END
     )
-    return not shapely.is_empty(shapely.difference(common, shapely.buffer(ends, 1e-6)))
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    one, other = one[one < other], other[one < other]
+    common = shapely.intersection(shapes[one], shapes[other])
+    rest = shapely.difference(common, shapely.intersection(ends[one], ends[other]))
+    is_crossing = ~shapely.is_empty(rest)
+    found = list(
+        zip(one[is_crossing].tolist(), other[is_crossing].tolist(), rest[is_crossing], strict=True)
+    )
+    for number in np.nonzero(~shapely.is_simple(shapes))[0].tolist():
+        turns = shapely.MultiPoint(
+            [part.coords[0] for part in shapely.get_parts(shapely.node(shapes[number]))][1:]
+        )
+        found.append((number, number, turns))
+    return found

@@ -35,7 +35,8 @@ STEPS = 256
 
 def blur_reach(tolerance: float) -> int:
     """Return how many pixels around a block its outlines depend on."""
-    return int(np.ceil(KERNEL_REACH * BLUR_SHARE * tolerance)) + 2
+    # As far as the blur sees, and as far again to what unknown pixels are filled with.
+    return 2 * int(np.ceil(KERNEL_REACH * BLUR_SHARE * tolerance)) + 2
 
 
 @dataclass
@@ -400,7 +401,7 @@ def without_overlap(
     by_class
         Each class's polygons.
     least
-        Square pixels: smaller ones are left out.
+        In square units: what is left of a polygon counts from this area on.
     """
     kept: list[list[shapely.Polygon]] = []
     before: list[shapely.Polygon] = []

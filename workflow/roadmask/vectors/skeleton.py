@@ -24,6 +24,9 @@ WORK_PIXEL = 0.5
 HALO = 80.0
 # Metres by which roads are thought to go on beyond the pictures, so that they reach the edge.
 BEYOND = 8.0
+# Metres: what is narrower between two pieces of road (a barrier, a line of cars) parts no lanes.
+# Left to chance, such a slit would break up, and the lanes on either side be tied like a ladder.
+SLIT = 2.0
 # Work pixels from what is not known within which that is told.
 BEYOND_REACH = 100
 # Work pixels: standard deviation of the blur that takes teeth off the road's edges.
@@ -109,7 +112,8 @@ def thin_block(
         to_unknown = cv2.distanceTransform((~unknown).view(np.uint8), cv2.DIST_L2, 5)
         to_unknown[to_unknown > BEYOND_REACH] = np.inf
         is_road = grow(is_road & ~unknown, unknown, round(BEYOND / np.sqrt(area)))
-    is_road = _cleaned(is_road, int(least / area), int(island / area))
+    slit = round(SLIT / np.sqrt(area) / 2)
+    is_road = _cleaned(is_road, int(least / area), int(island / area), slit)
     distances = ndimage.distance_transform_edt(is_road, sampling=pixel_metres[::-1])
     middle = skeletonize(is_road) & ~unknown
     is_own = np.zeros_like(middle)
@@ -136,9 +140,11 @@ def _cells(mask: np.ndarray, factor: int) -> np.ndarray:
     return counts
 
 
-def _cleaned(mask: np.ndarray, least: int, island: int) -> np.ndarray:
-    """Take specks and small holes out of a mask, and the teeth off its edges."""
+def _cleaned(mask: np.ndarray, least: int, island: int, slit: int) -> np.ndarray:
+    """Take specks, slits and small holes out of a mask, and the teeth off its edges."""
     mask = remove_small_objects(mask, max_size=least)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * slit + 1, 2 * slit + 1))
+    mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, disc) > 0
     mask = remove_small_holes(mask, max_size=island)
     blurred = cv2.GaussianBlur(
         mask.astype(np.uint8) * 255, (0, 0), BLUR, borderType=cv2.BORDER_REPLICATE

@@ -15,6 +15,7 @@ from pyproj import Geod, Transformer
 
 from roadmask.files import replacing
 from roadmask.vectors.network import Network
+from roadmask.vectors.outlines import without_overlap
 from roadmask.vectors.sheets import Group
 
 GEOMETRIES = {"roads": "Polygon", "edges": "LineString", "nodes": "Point"}
@@ -46,7 +47,10 @@ class Layers:
 
 
 def road_frame(
-    group: Group, names: Sequence[str], by_class: Sequence[Sequence[shapely.Polygon]]
+    group: Group,
+    names: Sequence[str],
+    by_class: Sequence[Sequence[shapely.Polygon]],
+    least: float,
 ) -> tuple[gpd.GeoDataFrame, int]:
     """Return the layer `roads`, and how many polygons had to be mended.
 
@@ -58,21 +62,29 @@ def road_frame(
         Of the classes.
     by_class
         Polygons of each, in the lattice's pixels.
+    least
+        Square pixels: what of a polygon is less where another class covers the rest is left out.
     """
-    classes, shapes, areas, repaired = [], [], [], 0
-    pixel_area = group.pixel_metres[0] * group.pixel_metres[1]
-    for name, polygons in zip(names, by_class, strict=True):
+    square_pixel = abs(group.transform.determinant)
+    placed, repaired = [], 0
+    for polygons in by_class:
+        parts: list[shapely.Polygon] = []
         for polygon in polygons:
-            placed = shapely.transform(polygon, group.to_crs)
-            parts = [placed]
-            if not placed.is_valid:
-                repaired += 1
-                mended = shapely.get_parts(shapely.make_valid(placed))
-                parts = [part for part in mended if part.geom_type == "Polygon"]
-            # Outer rings turn the way that the Simple Features standard has them.
-            shapes += [shapely.orient_polygons(part) for part in parts]
-            classes += [name] * len(parts)
-            areas += [round(polygon.area * pixel_area, 2)] * len(parts)
+            shape = shapely.transform(polygon, group.to_crs)
+            if shape.is_valid:
+                parts.append(shape)
+                continue
+            repaired += 1
+            mended = shapely.get_parts(shapely.make_valid(shape))
+            parts += [part for part in mended if part.geom_type == "Polygon"]
+        placed.append(parts)
+    if len(placed) > 1:
+        placed = without_overlap(placed, least * square_pixel)
+    # Outer rings turn the way that the Simple Features standard has them.
+    shapes = [shapely.orient_polygons(part) for parts in placed for part in parts]
+    classes = [name for name, parts in zip(names, placed, strict=True) for _ in parts]
+    square_metres = group.pixel_metres[0] * group.pixel_metres[1] / square_pixel
+    areas = [round(shape.area * square_metres, 2) for shape in shapes]
     frame = gpd.GeoDataFrame(
         {
             "road": np.arange(1, len(shapes) + 1, dtype=np.int32),
