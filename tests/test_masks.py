@@ -630,6 +630,13 @@ def test_a_held_out_city_keeps_its_streets(seed, broken):
         assert score > 0.99, f"{factor} times the widest street"
 
 
+def test_a_paper_street_behind_a_leak_makes_no_street_of_the_block():
+    # A wall in passing once made road of all of it, and of half of the block.
+    city = rasterized(draw_city(541, 0.2))
+    labels = label(city.grid, city.lines, city.centerlines, 2 * WIDEST_DRAWN * 0.3048)
+    assert iou(labels[city.scored], city.truth[city.scored]) > 0.99
+
+
 @pytest.mark.parametrize("seed", [608, 619, 621, 625, 626, 627])
 def test_a_drawn_city_without_gaps_is_what_the_plain_rule_says(seed):
     """Where that rule is right: so without levels, open ends and centerlines off the road."""

@@ -183,7 +183,13 @@ def gather_evidence(
     seen_enough &= network | on_both | (length * SPACING < WINDOW)
     road = (length > 0) & (share(good) >= FITTING_LENGTH) & seen_enough & (slender | network)
     near = near_in_group(plausible, stretch)
-    short = np.bincount(stretch)[stretch] * SPACING < WINDOW / 2
+    # One wall beside it in passing makes no street of what leads through a block: most of
+    # that sees farther than any street is wide.
+    around = np.bincount(stretch)
+    few = np.bincount(stretch, weights=plausible) < SEEN_IN_NETWORK * around
+    far = np.bincount(stretch, weights=seen.sum(axis=1) > OPEN_WIDTH * wide) > 0.5 * around
+    near &= ~(few & far)[stretch]
+    short = around[stretch] * SPACING < WINDOW / 2
     near |= short & near_in_group(plausible, stations.part)
     source = near & ~refused & (road[region] | (region == 0))
     return Evidence(

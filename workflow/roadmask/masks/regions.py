@@ -333,7 +333,8 @@ def below_levels(stations: Stations, evidence: Evidence, terrain: Terrain) -> np
     trusted = (share >= TRUSTED)[stations.part]
     draw_strip(within, terrain.frame, stations, evidence.cover, trusted)
     circle = turning_circles(stations, terrain.depth, terrain.frame)
-    draw_discs(within, terrain.frame, stations, circle, trusted)
+    ends_there = evidence.at_level[small[cells_of(stations, terrain.frame, small.shape)]]
+    draw_discs(within, terrain.frame, stations, circle, trusted & ends_there)
     chosen = evidence.at_level[small]
     ground = np.bincount(small[chosen], minlength=len(found))
     covered = np.bincount(small[chosen & (within > 0)], minlength=len(found))
@@ -548,10 +549,16 @@ def turning_circles(stations: Stations, depth: np.ndarray, frame: Frame) -> np.n
 
     A turning circle is wider than its street: all that is as far from lines belongs to it.
     """
-    column, row = np.floor(frame.to_pixels(stations.xy)).astype(np.int64).T
-    rows, columns = np.clip(row, 0, len(depth) - 1), np.clip(column, 0, depth.shape[1] - 1)
-    here = np.minimum(depth[rows, columns], WIDEST_CIRCLE)
+    here = np.minimum(depth[cells_of(stations, frame, depth.shape)], WIDEST_CIRCLE)
     return np.asarray(BEYOND_SHARE * here + BEYOND_METRES)
+
+
+def cells_of(
+    stations: Stations, frame: Frame, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and columns of the pixels that stations lie in or are nearest to."""
+    column, row = np.floor(frame.to_pixels(stations.xy)).astype(np.int64).T
+    return np.clip(row, 0, shape[0] - 1), np.clip(column, 0, shape[1] - 1)
 
 
 def _counts(
