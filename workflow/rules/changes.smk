@@ -1,6 +1,8 @@
 rule changes:
     input:
         "<results>/changes/changes.gpkg",
+        "<results>/changes/changes.csv",
+        "<results>/changes/summary.json",
     message:
         "The changes are found"
 
