@@ -3,8 +3,8 @@
 A place is certain when everything that makes a street speaks for it; each piece of evidence is
 a factor from 0 to 1, and the confidence is their product, so that one that fails is enough:
 
-- the picture: how little of a road it shows where the map has one, or how much more it shows
-  than beside it where the map has none;
+- the picture: how far below even odds it shows a road where the map has one, or how much more
+  of a road it shows than beside it where the map has none;
 - the length: a street is longer than it is wide, and in full confidence half as long again as
   the least length;
 - across (``demolished``): all of the carriageway is gone, not a side of it;
@@ -197,7 +197,8 @@ def confidence(found: Candidate, length: float, min_length: float) -> float:
         beside = 1 - _ramp(found.contact, *BESIDE)
         connected = UNCONNECTED if found.contact == 0 else 1.0
         return contrast * long_enough * shape * beside * connected
-    missing = (1 - found.shown) * long_enough
+    # Even odds are no evidence.
+    missing = max(1 - 2 * found.shown, 0.0) * long_enough
     if found.kind == "demolished":
         return missing * _ramp(found.across, *ACROSS)
     return missing * (1 - found.doubt / 2)
