@@ -144,6 +144,7 @@ def test_everything_of_the_contract_is_there(finished):
         "dataset/split.gpkg",
         "model/model.keras", "model/history.csv", "evaluation/metrics.json", "report/index.html",
         "scenes.vrt", "probability.vrt", "pieces.gpkg", "roads.qgz",
+        "changes/changes.gpkg", "changes/changes.csv", "changes/summary.json",
     ]  # fmt: skip
     for scene in SCENES:
         expected += [
@@ -290,7 +291,8 @@ def test_a_review_in_a_browser_reruns_selection_and_what_follows(finished, repos
     table = planned.partition("Job stats:\n")[2].partition("\ntotal ")[0]
     steps = {step_of(rule) for rule in re.findall(r"^(\w+) +\d+$", table, re.MULTILINE)}
     assert steps - {None} == {
-        "selection", "dataset", "model", "exports", "predictions", "evaluation", "report"
+        "selection", "dataset", "model", "exports", "predictions", "changes", "evaluation",
+        "report",
     }  # fmt: skip
     assert "measure_tiles" not in planned
 

@@ -515,6 +515,50 @@ def test_what_was_drawn_is_told_with_its_score(city):
     assert found.rows("predictions", "0.912")[0][-1] == "0.650"
 
 
+def test_places_where_map_and_picture_disagree_are_listed_and_shown(city):
+    assert not city.page().rows("place", "kind")
+    folder = city.results / "changes"
+    folder.mkdir()
+    west, north = city.grid(0).transform @ (0, 0)
+    lane = box(west + 20, north - 40, west + 24, north - 10)
+    table = gpd.GeoDataFrame(
+        {
+            "place": [1, 2], "kind": ["demolished", "new"], "confidence": [0.987, 0.6],
+            "length_m": [30.4, 28.0], "width_m": [6.24, 5.0], "sheets": ["east,west", "east"],
+            "source_fid": [7.0, np.nan],
+        },
+        geometry=[lane, lane],
+        crs=city.crs,
+    )  # fmt: skip
+    pyogrio.write_dataframe(table, folder / "changes.gpkg", layer="changes")
+    none = {"places": 0, "length_m": 0.0}
+    kinds = {"demolished": none | {"places": 1, "length_m": 30.4}, "paper": none, "new": none}
+    write_json(folder / "summary.json", {"not_compared": None, "kinds": kinds})
+    city.extra += ["--changes", str(folder / "summary.json")]
+    found = city.page()
+    check_self_contained(found)
+    check_accessible(found)
+    assert found.rows("1", "demolished") == [
+        ["1", "demolished", "0.99", "30", "6.2", "7", "east, west"]
+    ]
+    assert found.rows("2", "new") == [["2", "new", "0.60", "28", "5.0", "", "east"]]
+    shown = [image["alt"] for image in found.all("img") if "outlined" in str(image["alt"])]
+    assert shown == ["Place 1, demolished, outlined", "Place 2, new, outlined"]
+
+
+def test_where_nothing_was_compared_the_page_says_why(city):
+    folder = city.results / "changes"
+    folder.mkdir()
+    columns = {name: [] for name in ("place", "kind", "confidence", "sheets")}
+    empty = gpd.GeoDataFrame(columns, geometry=[], crs=city.crs)
+    pyogrio.write_dataframe(
+        empty, folder / "changes.gpkg", layer="changes", geometry_type="MultiPolygon"
+    )
+    write_json(folder / "summary.json", {"not_compared": "there is no map", "kinds": {}})
+    city.extra += ["--changes", str(folder / "summary.json")]
+    assert "Nothing was compared: there is no map." in city.page().words
+
+
 def test_without_a_reference_nothing_is_said_of_one(tmp_path):
     found = City(tmp_path, reference=False).write().evaluate().page()
     check_self_contained(found)

@@ -129,6 +129,9 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "vectors.smallest": (REGIONS, "5 m"),
     "vectors.island": (REGIONS, "5 m"),
     "evaluation.tolerance": (REGIONS, "1 m"),
+    "changes.min_length": (REGIONS, "20 m"),
+    "changes.min_width": (REGIONS, "4 m"),
+    "changes.min_confidence": (REGIONS, 0.2),
 }
 # A sample that stands for every kind of leaf; the rest takes a minute and a half.
 QUICK = (

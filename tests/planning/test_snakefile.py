@@ -37,6 +37,7 @@ STAGES = (
     "model",
     "predictions",
     "vectors",
+    "changes",
     "evaluation",
     "report",
 )

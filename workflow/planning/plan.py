@@ -443,6 +443,7 @@ def summary(results: Path) -> list[str]:
         ("predictions", "predictions"),
         ("vectors/roads.gpkg", "vectors"),
         ("evaluation/metrics.json", "figures"),
+        ("changes/changes.gpkg", "changes"),
         ("report/index.html", "report"),
         ("roads.qgz", "in QGIS"),
     ):

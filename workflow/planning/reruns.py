@@ -23,6 +23,7 @@ STEPS = (
     "exports",
     "predictions",
     "vectors",
+    "changes",
     "evaluation",
     "report",
 )
@@ -53,6 +54,7 @@ RULES = {
     "mosaic_predictions": "predictions",
     "draw_vectors": "vectors",
     "score_vectors": "vectors",
+    "find_changes": "changes",
     "evaluate": "evaluation",
     "mosaic_scenes": "report",
     "mosaic_probability": "report",
@@ -139,6 +141,7 @@ TABLE = (
         "the page for reviewing, and the report's list of settings",
     ),
     Row(("vectors.*",), ("vectors", "report")),
+    Row(("changes.*",), ("changes", "report")),
     Row(("evaluation.*",), _since("evaluation")),
     Row(("selection.*",), _AFTER_SELECTION),
     Row(("split.*",), _since("dataset")),

@@ -136,6 +136,9 @@ Halo = Annotated[
 PositiveDistance = Annotated[
     str, BeforeValidator(_no_bare_number), _distance(1e-12), _DISTANCE_SCHEMA
 ]
+GroundDistance = Annotated[
+    str, BeforeValidator(_no_bare_number), _distance(1e-12, pixels=False), _DISTANCE_SCHEMA
+]
 MOVE = r"^\s*[-+]?\s*" + PATTERN.removeprefix(r"^\s*")
 
 
@@ -156,9 +159,7 @@ Move = Annotated[
     AfterValidator(_move),
     WithJsonSchema({"type": "string", "pattern": MOVE}),
 ]
-WidthUnit = Annotated[
-    str, BeforeValidator(_no_bare_number), _distance(1e-12, pixels=False), _DISTANCE_SCHEMA
-]
+WidthUnit = GroundDistance
 Share = Annotated[float, Field(ge=0, le=1)]
 PartShare = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -744,6 +745,20 @@ class Vectors(Section):
     )
 
 
+class Changes(Section):
+    """What counts as a road that only the map or only the picture has."""
+
+    min_length: GroundDistance = Field(
+        default="50 ft", description="shorter is no street: less than most streets are wide"
+    )
+    min_width: GroundDistance = Field(
+        default="10 ft", description="narrower is no street: less than a lane"
+    )
+    min_confidence: Share = Field(
+        default=0.5, description="places below are left out, 0 to 1; 0 lists all of them"
+    )
+
+
 def _check_folder(path: str) -> str:
     if set(path) & set("{}<>*?"):
         raise PydanticCustomError("folder", "has one of {}<>*? in it", {})
@@ -855,6 +870,9 @@ class Settings(Section):
     )
     evaluation: Evaluation = Field(
         default=Evaluation(), description="how predictions are scored on the test ground"
+    )
+    changes: Changes = Field(
+        default=Changes(), description="where map and picture disagree: what is listed"
     )
 
     @property

@@ -40,6 +40,7 @@ COMMANDS = {
     "score-vectors": "roadmask.vectors.score",
     "join-pieces": "roadmask.project.pieces",
     "project": "roadmask.project",
+    "changes": "roadmask.changes",
     "report": "roadmask.report",
 }
 

@@ -164,6 +164,7 @@ def default_targets(wildcards):
         *rules.model.input,
         *rules.predictions.input,
         *rules.vectors.input,
+        *rules.changes.input,
         *rules.evaluation.input,
         *rules.report.input,
     ]

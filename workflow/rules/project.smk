@@ -90,6 +90,7 @@ rule write_project:
             if not PLAN.predicts_only and PLAN.labels_from_regions
             else []
         ),
+        changes=rules.find_changes.output.places if not PLAN.predicts_only else [],
     output:
         "<results>/roads.qgz",
     log:
@@ -109,6 +110,7 @@ rule write_project:
             probability="probability",
             pieces="pieces",
             split="split",
+            changes="changes",
         ),
         code=PLAN.code("project"),
     message:

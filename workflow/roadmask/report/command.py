@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vectors", type=Path, help="vectors.json of stage vectors")
     parser.add_argument("--network", type=Path, help="network.json of stage vectors")
     parser.add_argument(
+        "--changes", type=Path, help="summary.json of stage changes; changes.gpkg lies beside it"
+    )
+    parser.add_argument(
         "--setting",
         dest="settings",
         action="append",
@@ -70,6 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         evaluation=arguments.evaluation,
         vectors=arguments.vectors,
         network=arguments.network,
+        changes=arguments.changes,
     )
     settings = parse_settings(arguments.settings)
     with environment():

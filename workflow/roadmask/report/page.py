@@ -18,6 +18,7 @@ from rasterio.windows import Window
 from roadmask import __version__
 from roadmask.dataset.lattice import PIXEL_KEY, Ground, crs_key, reprojected
 from roadmask.grid import TileGrid
+from roadmask.report.changes import found_changes
 from roadmask.report.figures import (
     Line,
     Points,
@@ -231,6 +232,7 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         dataset=sources.dataset,
         vectors=sources.vectors,
         network=sources.network,
+        changes=found_changes(sources, bands_of(sources)),
         split_names=SPLITS,
         map=block_map(sources),
         legend=class_legend(sources.card.classes, sources.card.colours),

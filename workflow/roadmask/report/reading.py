@@ -42,6 +42,8 @@ class Paths:
         What training left behind; None where a ready model was applied.
     vectors, network
         What stage vectors drew, and how the network scored; None where there is none.
+    changes
+        Where map and picture disagree, in numbers; the places lie beside it. None likewise.
     """
 
     results: Path
@@ -54,6 +56,7 @@ class Paths:
     evaluation: Path | None
     vectors: Path | None = None
     network: Path | None = None
+    changes: Path | None = None
 
     def scene(self, name: str) -> Path:
         """Return the picture of a scene."""
@@ -182,6 +185,7 @@ class Sources:
     split_tiles: gpd.GeoDataFrame | None
     vectors: dict[str, Any] | None = None
     network: dict[str, Any] | None = None
+    changes: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,7 @@ def read_sources(paths: Paths) -> Sources:
         split_tiles=None if split is None else _read_layer(split, "tiles"),
         vectors=None if paths.vectors is None else _read_json(paths.vectors),
         network=None if paths.network is None else _read_json(paths.network),
+        changes=None if paths.changes is None else _read_json(paths.changes),
     )
 
 
