@@ -77,7 +77,6 @@ rule join_pieces:
         " {params.results:q}/masks/{{scene}}_pieces.gpkg --output {output:q} --log {log:q}"
 
 
-# Made by the target `report`.
 rule write_project:
     input:
         pictures=rules.mosaic_scenes.output,
@@ -115,3 +114,16 @@ rule write_project:
         "Writing the QGIS project"
     shell:
         "python -m roadmask project {params.files:q} --output {output:q} --log {log:q}"
+
+
+# Pictures that lie nowhere make no map. Inputs are named too: what is joined for the project alone
+# would not be missed otherwise.
+rule project:
+    input:
+        (
+            []
+            if PLAN.settings.in_pixels
+            else [*rules.write_project.input, *rules.write_project.output]
+        ),
+    message:
+        "The QGIS project is written"
