@@ -164,6 +164,7 @@ def test_qgis_opens_all_of_it(finished, tmp_path):
     told = look(finished / "results" / "roads.qgz", tmp_path / "out", "--size", "300", "150")
     groups = {name: [layer["name"] for layer in held] for name, held in told["groups"].items()}
     assert groups == {
+        "Road network": ["nodes", "edges", "roads"],
         "Split": ["tiles", "blocks"],
         "Pieces of ground": ["throats", "pieces"],
         "Predictions": ["prediction", "probability of road"],

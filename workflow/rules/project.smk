@@ -82,6 +82,7 @@ rule write_project:
         pictures=rules.mosaic_scenes.output,
         predictions=rules.mosaic_predictions.output,
         probability=rules.mosaic_probability.output,
+        vectors=rules.draw_vectors.output,
         masks=rules.mosaic_masks.output if not PLAN.predicts_only else [],
         split=rules.write_dataset.output.split if not PLAN.predicts_only else [],
         pieces=(
@@ -108,6 +109,7 @@ rule write_project:
             probability="probability",
             pieces="pieces",
             split="split",
+            vectors="vectors",
         ),
         code=PLAN.code("project"),
     message:
