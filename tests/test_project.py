@@ -77,7 +77,7 @@ def draw_sheet(results: Path, name: str, grid: Grid, *, classes=("road",), bands
         nodata=255,
         descriptions=classes,
     )
-    write_pieces(results / "masks" / f"{name}_pieces.gpkg", *whole_sheet(grid, 1, "street"))
+    write_pieces(results / "masks" / f"{name}_pieces.gpkg", *whole_sheet(grid, 1, "street", mask))
 
 
 def draw_vectors(results: Path, crs: CRS = FEET) -> None:
