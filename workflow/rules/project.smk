@@ -107,9 +107,9 @@ rule write_project:
             masks="masks",
             predictions="predictions",
             probability="probability",
+            vectors="vectors",
             pieces="pieces",
             split="split",
-            vectors="vectors",
         ),
         code=PLAN.code("project"),
     message:
