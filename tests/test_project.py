@@ -77,7 +77,7 @@ def draw_sheet(results: Path, name: str, grid: Grid, *, classes=("road",), bands
         nodata=255,
         descriptions=classes,
     )
-    write_pieces(results / "masks" / f"{name}_pieces.gpkg", *whole_sheet(grid, 1, "street"))
+    write_pieces(results / "masks" / f"{name}_pieces.gpkg", *whole_sheet(grid, 1, "street", mask))
 
 
 def draw_vectors(results: Path, crs: CRS = FEET) -> None:
@@ -93,7 +93,7 @@ def draw_vectors(results: Path, crs: CRS = FEET) -> None:
         },
         "changes/changes.gpkg": {
             "changes": (
-                {"kind": ["missing_in_map"], "confidence": [0.9]},
+                {"place": [1], "kind": ["new"], "confidence": [0.9]},
                 box(right - 20, bottom + 5, right - 10, bottom + 15),
             )
         },
@@ -498,7 +498,7 @@ class TestInQgis:
             "picture": "multibandcolor",
         }
         assert layers["pieces"]["categories"] == ["road", "other", "unknown"]
-        assert layers["changes"]["categories"] == ["missing_in_map"]
+        assert layers["changes"]["categories"] == ["demolished", "paper", "new"]
         assert layers["changes"]["labelled"]
         assert layers["changes"]["sorted"] == '"confidence"'
 

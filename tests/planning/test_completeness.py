@@ -117,9 +117,9 @@ DELETED = {
     "vectors/roads.gpkg": ("vectors", {"draw_vectors": 1, "score_vectors": 1}),
     "evaluation/tiles.csv": ("evaluation", {"evaluate": 1}),
     # Joined for the project alone.
-    "scenes.vrt": ("report", {"mosaic_scenes": 1, "write_project": 1}),
-    "pieces.gpkg": ("report", {"join_pieces": 1, "write_project": 1}),
-    "roads.qgz": ("report", {"write_project": 1}),
+    "scenes.vrt": ("project", {"mosaic_scenes": 1, "write_project": 1}),
+    "pieces.gpkg": ("project", {"join_pieces": 1, "write_project": 1}),
+    "roads.qgz": ("project", {"write_project": 1}),
 }
 
 

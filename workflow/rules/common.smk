@@ -152,7 +152,12 @@ def label_raster_state(wildcards):
 def default_targets(wildcards):
     """Return what a run without a target makes."""
     if PLAN.predicts_only:
-        return [*rules.predictions.input, *rules.vectors.input, *rules.report.input]
+        return [
+            *rules.predictions.input,
+            *rules.vectors.input,
+            *rules.project.input,
+            *rules.report.input,
+        ]
     return [
         *(rules.demo.input if PLAN.settings.is_demo else []),
         *rules.scenes.input,
@@ -166,5 +171,6 @@ def default_targets(wildcards):
         *rules.vectors.input,
         *rules.changes.input,
         *rules.evaluation.input,
+        *rules.project.input,
         *rules.report.input,
     ]

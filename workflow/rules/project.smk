@@ -77,12 +77,12 @@ rule join_pieces:
         " {params.results:q}/masks/{{scene}}_pieces.gpkg --output {output:q} --log {log:q}"
 
 
-# Made by the target `report`.
 rule write_project:
     input:
         pictures=rules.mosaic_scenes.output,
         predictions=rules.mosaic_predictions.output,
         probability=rules.mosaic_probability.output,
+        vectors=rules.draw_vectors.output,
         masks=rules.mosaic_masks.output if not PLAN.predicts_only else [],
         split=rules.write_dataset.output.split if not PLAN.predicts_only else [],
         pieces=(
@@ -108,6 +108,7 @@ rule write_project:
             masks="masks",
             predictions="predictions",
             probability="probability",
+            vectors="vectors",
             pieces="pieces",
             split="split",
             changes="changes",
@@ -117,3 +118,16 @@ rule write_project:
         "Writing the QGIS project"
     shell:
         "python -m roadmask project {params.files:q} --output {output:q} --log {log:q}"
+
+
+# Pictures that lie nowhere make no map. Inputs are named too: what is joined for the project alone
+# would not be missed otherwise.
+rule project:
+    input:
+        (
+            []
+            if PLAN.settings.in_pixels
+            else [*rules.write_project.input, *rules.write_project.output]
+        ),
+    message:
+        "The QGIS project is written"

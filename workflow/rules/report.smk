@@ -1,14 +1,8 @@
 rule report:
     input:
         "<results>/report/index.html",
-        # Pictures that lie nowhere make no map. What is joined for it would not be missed otherwise.
-        (
-            []
-            if PLAN.settings.in_pixels
-            else [*rules.write_project.input, *rules.write_project.output]
-        ),
     message:
-        "The report and the QGIS project are written"
+        "The report is written"
 
 
 # Where a ready model is applied, there is nothing to tell of labels and training.

@@ -224,6 +224,8 @@ def _properties() -> Element:
         "properties",
         element("Paths", text_element("Absolute", "false", type="bool")),
         element("SpatialRefSys", text_element("ProjectionsEnabled", 1, type="int")),
+        # No label that the map's edge cuts: there is room on another side of its feature.
+        element("PAL", text_element("ShowingPartialsLabels", "false", type="bool")),
     )
 
 

@@ -208,7 +208,7 @@ def labels(
     priority: str | None = None,
     placement: int = HORIZONTAL,
 ) -> Element:
-    """Return labels with a white halo.
+    """Return labels with a white halo, in QGIS's own font, which is there everywhere.
 
     Parameters
     ----------
@@ -236,7 +236,6 @@ def labels(
         buffer,
         fieldName=expression,
         isExpression=1,
-        fontFamily="Open Sans",
         fontSize=f"{size:g}",
         fontSizeUnit="Point",
         textColor=colour_text(ink),

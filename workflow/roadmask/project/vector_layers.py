@@ -43,13 +43,11 @@ SURE: tuple[tuple[float, Rgba], ...] = (
 BESIDE = {"Polygon": styles.OUTSIDE, "Line": styles.PARALLEL, "Point": styles.BESIDE_POINT}
 # What decides on most pieces, and is seen from their colour: it is not written over them.
 USUAL_RULES = ("street", "intersection", "no_centerline")
-# Of kinds of change in the order of their names, and from the first again where there are more.
-KINDS: tuple[Rgba, ...] = (
-    (215, 25, 60, 255),
-    (0, 140, 200, 255),
-    (150, 60, 190, 255),
-    (240, 170, 0, 255),
-)
+CHANGE_KINDS: Mapping[str, tuple[str, Rgba]] = {
+    "demolished": ("demolished: on the map, not in the picture", (215, 25, 60, 255)),
+    "paper": ("paper street: on the map alone, never built", (150, 60, 190, 255)),
+    "new": ("new: in the picture, not on the map", (0, 140, 200, 255)),
+}
 THROATS: Mapping[str, tuple[str, Rgba]] = {
     "gap": ("a piece of a line is missing", (245, 205, 40, 255)),
     "end": ("open end of a street or a line", (40, 190, 210, 255)),
@@ -291,14 +289,17 @@ def _values(source: Source, name: str) -> list[str]:
 
 def _changes(source: Source) -> tuple[Element, ...]:
     """Return the look of changes: a colour a kind, the most certain on top, labelled and first."""
+    kinds = dict(CHANGE_KINDS)
+    for kind in _values(source, "kind"):
+        kinds.setdefault(kind, (kind, INK))
     categories = [
-        (kind, kind.replace("_", " "), _symbol(source.geometry, KINDS[number % len(KINDS)]))
-        for number, kind in enumerate(_values(source, "kind"))
+        (kind, label, _symbol(source.geometry, colour)) for kind, (label, colour) in kinds.items()
     ]
     return (
         styles.categorized("kind", categories, order_by="confidence"),
         styles.labels(
-            "round(100 * \"confidence\") || ' % ' || replace(\"kind\", '_', ' ')",
+            "'#' || \"place\" || ' ' || \"kind\" || ' ' || round(100 * \"confidence\") || ' %'",
+            size=10,
             priority='10 * "confidence"',
             placement=BESIDE[source.geometry],
         ),
