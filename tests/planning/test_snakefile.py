@@ -179,7 +179,7 @@ def test_every_leaf_is_named_by_a_rule_or_chooses_files() -> None:
     named = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)*)"', text))
     named |= {key for keys in LABEL_KEYS.values() for key in keys} | {"labels.method", "classes"}
     elsewhere = {"dataset", "results", "imagery.paths", "prediction.paths", "labels.raster.path"}
-    elsewhere.add("prediction.tone")
+    elsewhere |= {"prediction.tone", "prediction.bands"}
     for key in set(leaves(Settings())) - elsewhere:
         sections = [key.rsplit(".", count)[0] for count in range(key.count(".") + 1)]
         assert named & set(sections), key
