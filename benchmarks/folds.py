@@ -103,6 +103,7 @@ class Folds:
         """Train without some pictures, predict on these and score them."""
         folder = self.folder / f"fold_{number}"
         dataset, model = folder / "dataset" / "dataset.json", folder / "model" / "model.keras"
+        found = folder / "predictions"
         if not dataset.exists():
             self.run(
                 *("dataset", f"--scenes={'/'.join(others)}", "--output", dataset),
@@ -119,18 +120,18 @@ class Folds:
                 *("--threads", self.threads),
                 seconds=max(left, 1),
             )
-        window = self.plan.options("prediction.window", "prediction.overlap")
-        self.run(
-            *("predictions", *(self.folder / "scenes" / f"{name}.tif" for name in held)),
-            *("--model", model, "--output-folder", folder / "predictions", *window),
-            *("--threads", self.threads),
-        )
+        missing = [name for name in held if is_older(found / f"{name}.tif", model)]
+        if missing:
+            self.run(
+                *("predictions", *(self.folder / "scenes" / f"{name}.tif" for name in missing)),
+                *("--model", model, "--output-folder", found),
+                *self.plan.options(*PREDICTION),
+                *("--threads", self.threads),
+            )
         total = Score()
         for name in held:
-            total += Score.of(
-                read(folder / "predictions" / f"{name}.tif"),
-                read(self.folder / "masks" / f"{name}.tif"),
-            )
+            label = read(self.folder / "masks" / f"{name}.tif")
+            total += Score.of(read(found / f"{name}.tif"), label)
         return total
 
 
@@ -145,6 +146,12 @@ SELECTION = (
     *("max_nodata_share", "max_unknown_share"),
 )
 NETWORK = ("model.architecture", "model.backbone", "model.output_stride", "model.weights")
+
+
+PREDICTION = (
+    *("prediction.window", "prediction.overlap", "prediction.threshold"),
+    "prediction.augmentation",
+)
 
 
 def main() -> None:
@@ -204,6 +211,11 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     arguments.output.mkdir(parents=True, exist_ok=True)
     made_with.write_text(json.dumps(key, indent=2), encoding="utf-8")
     return Plan(load(config), REPOSITORY / "workflow")
+
+
+def is_older(path: Path, other: Path) -> bool:
+    """Tell whether a file is missing or was made before another."""
+    return not path.exists() or path.stat().st_mtime < other.stat().st_mtime
 
 
 def seconds_of(history: Path) -> float:

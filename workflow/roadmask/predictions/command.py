@@ -552,6 +552,8 @@ def _write(scene: Scene, windows: Iterable[Window], settings: Settings, folder: 
         "ROADMASK_SOURCE": scene.source,
         "ROADMASK_NEIGHBOURS": ",".join(_names_beside(scene)),
     }
+    if scene.name in settings.tones:
+        tags["ROADMASK_TONE"] = settings.tones[scene.name].description
     seams = SeamMeter(scene.columns, scene.rows, scene.seen.width, scene.seen.height)
     with ExitStack() as stack:
         classes = stack.enter_context(
