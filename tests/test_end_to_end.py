@@ -293,8 +293,8 @@ def test_a_review_in_a_browser_reruns_selection_and_what_follows(finished, repos
     table = planned.partition("Job stats:\n")[2].partition("\ntotal ")[0]
     steps = {step_of(rule) for rule in re.findall(r"^(\w+) +\d+$", table, re.MULTILINE)}
     assert steps - {None} == {
-        "selection", "dataset", "model", "exports", "predictions", "changes", "evaluation",
-        "report",
+        "selection", "dataset", "model", "exports", "predictions", "vectors", "changes",
+        "evaluation", "report",
     }  # fmt: skip
     assert "measure_tiles" not in planned
 

@@ -302,7 +302,11 @@ def test_a_sheet_takes_its_neighbours_with_it_and_no_others(folder: Folder) -> N
     # In a row, each beside the next, and more than go into one batch.
     names = [f"sheet_{number:02d}" for number in range(40)]
     folder.write_config(
-        {"dataset": "own", "prediction": {"model": "ready.keras", "paths": ["imagery/*.jp2"]}}
+        {
+            "dataset": "own",
+            # Matched, all sheets of a folder would follow the changed one.
+            "prediction": {"model": "ready.keras", "paths": ["imagery/*.jp2"], "tone": "none"},
+        }
     )
     (folder.path / "ready.keras").touch()
     (folder.path / "imagery").mkdir()
