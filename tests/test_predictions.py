@@ -597,6 +597,16 @@ def test_the_tree_finds_what_all_pairs_find(places, reach):
         assert found == [others[index] for index, _ in pairs]
 
 
+def test_sheets_whose_crs_is_written_in_another_way_lie_beside_each_other():
+    left, right = grid_at(0, 0, 60, 60), grid_at(60, 0, 60, 60)
+    state_plane = replace(left, crs=CRS.from_epsg(2263))
+    esri = replace(right, crs=CRS.from_string("ESRI:102718"))
+    assert state_plane.crs.to_wkt() != esri.crs.to_wkt()
+    assert sheets_beside({"l": state_plane, "r": esri}, 20) == {"l": ["r"], "r": ["l"]}
+    other = replace(right, crs=CRS.from_epsg(32618))
+    assert sheets_beside({"l": state_plane, "r": other}, 20) == {"l": [], "r": []}
+
+
 def test_without_its_neighbours_a_part_differs_at_the_cut_alone(tmp_path, pooling):
     picture = picture_of(160, 64)
     whole = write_scene(tmp_path / "whole.tif", grid_at(0, 0, 160, 64), picture)

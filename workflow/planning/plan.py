@@ -441,7 +441,7 @@ def summary(results: Path) -> list[str]:
     for name, what in (
         ("masks.vrt", "masks"),
         ("predictions", "predictions"),
-        ("vectors/roads.gpkg", "vectors"),
+        ("vectors", "vectors"),
         ("evaluation/metrics.json", "figures"),
         ("changes/changes.gpkg", "changes"),
         ("report/index.html", "report"),

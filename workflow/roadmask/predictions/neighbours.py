@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
 import rasterio
 import shapely
+from rasterio.crs import CRS
 
 from roadmask.errors import InputError
 from roadmask.files import write_json
@@ -84,12 +84,18 @@ def sheets_beside(
         reach; see `roadmask.predictions.picture.neighbours_of`.
     """
     found: dict[str, list[str]] = {name: [] for name in sorted(grids)}
-    of_crs: dict[str, list[str]] = defaultdict(list)
+    # One CRS can be written in several ways, so it is asked whether two are equal.
+    of_crs: list[tuple[CRS, list[str]]] = []
     for name in found:
         crs = grids[name].crs
-        if crs is not None:
-            of_crs[crs.to_wkt()].append(name)
-    for names in of_crs.values():
+        if crs is None:
+            continue
+        alike = next((names for other, names in of_crs if other == crs), None)
+        if alike is None:
+            of_crs.append((crs, [name]))
+        else:
+            alike.append(name)
+    for _, names in of_crs:
         # Of thousands of sheets, few lie near one another: the tree spares all pairs.
         tree = shapely.STRtree([shapely.box(*grids[name].bounds) for name in names])
         for name in names:
