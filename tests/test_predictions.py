@@ -24,6 +24,7 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
 from scipy.ndimage import uniform_filter
 from shapely import box
 
@@ -743,6 +744,25 @@ def test_scenes_have_the_same_bytes_alone_and_together(tmp_path, pooling):
     for path in (tmp_path / "together").rglob("*.*"):
         twin = tmp_path / "alone" / path.relative_to(tmp_path / "together")
         assert path.read_bytes() == twin.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("names", "warned"),
+    [("blue green red", "[3, 2, 1]"), ("red green blue", None), ("gray gray gray", None)],
+)
+def test_colours_in_another_order_raise_a_warning(tmp_path, pixelwise, capsys, names, warned):
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture_of(40, 40))
+    with rasterio.open(scene, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.colorinterp = [
+            *(ColorInterp[name] for name in names.split()), *dataset.colorinterp[3:]
+        ]  # fmt: skip
+    assert predict(pixelwise, tmp_path / "out", scene) == 0
+    said = capsys.readouterr().err
+    assert ("not red, green and blue" in said) == (warned is not None)
+    assert f"write prediction.bands: {warned}" in said or warned is None
+    bands = ("--prediction.bands=3,2,1",)
+    assert predict(pixelwise, tmp_path / "out", scene, extra=bands) == 0
+    assert ("not red, green and blue" in capsys.readouterr().err) == (names == "red green blue")
 
 
 def test_pixels_of_another_size_raise_a_warning(tmp_path, pixelwise, capsys):

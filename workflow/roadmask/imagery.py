@@ -17,6 +17,8 @@ from rasterio.windows import Window
 from roadmask.errors import InputError, SettingError
 from roadmask.raster import read_window
 
+RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+
 # Low and high limit of each chosen band, which become 0 and 255.
 Scale = tuple[tuple[float, float], ...]
 
@@ -105,6 +107,28 @@ def check_network_bands(dataset: DatasetReader, bands: Sequence[int], model: str
             "Predict on imagery that has these bands, name those that stand for them in "
             "prediction.bands, or train a network with the imagery.bands that this imagery has",
         )
+
+
+def in_colour_order(dataset: DatasetReader, bands: Sequence[int]) -> list[int]:
+    """Return the chosen bands with red, green and blue first, as the file names them.
+
+    Parameters
+    ----------
+    dataset
+        An open scene, which has the bands.
+    bands
+        1-based numbers of the bands.
+
+    Returns
+    -------
+    list of int
+        The bands as they stand, where the file does not name all three colours among the
+        first three of them.
+    """
+    colours = {dataset.colorinterp[band - 1]: band for band in bands[:3]}
+    if set(colours) != set(RGB):
+        return list(bands)
+    return [*(colours[colour] for colour in RGB), *bands[3:]]
 
 
 def check_imagery(

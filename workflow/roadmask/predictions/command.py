@@ -26,6 +26,7 @@ from roadmask.imagery import (
     Scale,
     check_imagery,
     check_network_bands,
+    in_colour_order,
     parse_bands,
     read_network_input,
 )
@@ -408,6 +409,16 @@ def _check_bands(dataset: DatasetReader, path: Path, model: str, settings: Setti
     check_network_bands(dataset, settings.bands, model)
     _check_values(dataset, path, model, settings)
     check_imagery(dataset, settings.bands, settings.scale)
+    in_order = in_colour_order(dataset, settings.bands)
+    if in_order != list(settings.bands):
+        log.warning(
+            "%s: its bands %s are not red, green and blue in this order, as the file says; unless "
+            "%s was trained on such, write prediction.bands: %s",
+            path,
+            ", ".join(map(str, settings.bands[:3])),
+            model,
+            in_order,
+        )
 
 
 def _check_values(dataset: DatasetReader, path: Path, model: str, settings: Settings) -> None:
