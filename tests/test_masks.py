@@ -637,6 +637,38 @@ def test_a_paper_street_behind_a_leak_makes_no_street_of_the_block():
     assert iou(labels[city.scored], city.truth[city.scored]) > 0.99
 
 
+@pytest.mark.parametrize("share", [0.3, 0.15])
+def test_street_lines_that_end_within_the_sheet_keep_their_streets(share):
+    # As at a county's border: centerlines go on everywhere.
+    city = rasterized(draw_city(305, 0.2))
+    west, south, east, north = city.grid.bounds
+    known = box(west, south, west + share * (east - west), north)
+    lines = shapely.intersection(np.array(city.lines, dtype=object), known)
+    widest = 2 * WIDEST_DRAWN * 0.3048
+    labels = label(city.grid, lines[~shapely.is_empty(lines)], city.centerlines, widest)
+    # Off the border: what happens there is another matter.
+    rows, columns = city.scored
+    mapped = rows, slice(columns.start, round(share * city.grid.width) - 60)
+    assert iou(labels[mapped], city.truth[mapped]) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("lines", "axes"),
+    [
+        ([[(0, 250), (50, 300)]], [[(100, 0), (250, 300)]]),  # a shore, and a ferry far off
+        ([[(0, 10), (300, 10)]], [[(0, 150), (300, 150)]]),  # a curb, and a paper street
+        (
+            [[(0, 180), (90, 180), (90, 200), (0, 200)]],
+            [[(200, 0), (200, 300)]],
+        ),  # a pier, a tunnel
+    ],
+)
+def test_a_sheet_on_which_no_centerline_sees_a_street_has_no_road(lines, axes):
+    grid = metric_grid(300, 300)
+    labels = label(grid, [LineString(xy) for xy in lines], [LineString(xy) for xy in axes])
+    assert not (labels == 1).any()
+
+
 @pytest.mark.parametrize("seed", [608, 619, 621, 625, 626, 627])
 def test_a_drawn_city_without_gaps_is_what_the_plain_rule_says(seed):
     """Where that rule is right: so without levels, open ends and centerlines off the road."""

@@ -176,7 +176,11 @@ def gather_evidence(
     slender = areas <= ENCLOSED_AREA * passed
     # A street that leaks into a block is known by what it sees, whatever the area.
     slender |= share(width <= limit) >= LEAKY_LENGTH
-    seen_enough = share(plausible) >= np.where(network, SEEN_IN_NETWORK, SEEN_LENGTH)
+    # Street lines may end within the sheet, as at a county's border: of a network, only what has
+    # a line in reach tells.
+    in_reach = np.bincount(region, weights=np.isfinite(seen).any(axis=1), minlength=count)
+    seen_beside = np.bincount(region, weights=plausible, minlength=count) / np.maximum(in_reach, 1)
+    seen_enough = np.where(network, seen_beside >= SEEN_IN_NETWORK, share(plausible) >= SEEN_LENGTH)
     # What narrows towards a corner is a block on whose edge a street's line runs: over some
     # length, a street has lines along both of its sides.
     on_both = share(np.all(steady, axis=1)) >= SEEN_ON_BOTH

@@ -230,6 +230,8 @@ def _part_leaks(
     labels: np.ndarray, free: np.ndarray, stations: Stations, evidence: Evidence, terrain: Terrain
 ) -> tuple[int, int]:
     """Take from the road, in place, what lies behind throats; return how many rooms, and doubts."""
+    if not evidence.source.any():
+        return 0, 0
     coarse, depth, factor = terrain.frame, terrain.depth, terrain.factor
     # Only where centerlines say what is street: the rest was judged by what surrounds it.
     road = evidence.road[terrain.regions]
