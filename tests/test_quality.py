@@ -631,7 +631,7 @@ class TestOffsetsOfAllSheets:
         assert json.loads(output.read_text())["too_far"] == ["s"]
         printed = capsys.readouterr().err
         assert 's by 2.00 ± 0.10 m (shift: ["6.6 ft", "0 ft"])' in printed
-        assert "Set labels.shift" in printed
+        assert "Add the shift to what labels.shift is now" in printed
 
     def test_or_is_an_error(self, tmp_path, capsys):
         code, output = checked(tmp_path, "3 ft", "error")

@@ -65,8 +65,8 @@ class Offsets:
 
 
 REMEDY = (
-    "Set labels.shift, where all sheets agree on one; take lines of the pictures' year and CRS; "
-    "or raise labels.max_shift"
+    "Add the shift to what labels.shift is now, where all sheets agree on one; take lines of the "
+    "pictures' year and CRS; or raise labels.max_shift"
 )
 
 
