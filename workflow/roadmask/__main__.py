@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import importlib
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
 from roadmask.errors import RoadmaskError
+from roadmask.processes import end_with_parent
 
 # A command's name and the module that holds its `add_arguments` and `run`.
 COMMANDS = {
@@ -133,17 +132,7 @@ def prepare_process() -> None:
         os.environ.pop(variable, None)
     # GeoPackages and shapefiles carry the time of writing unless told another.
     os.environ.setdefault("OGR_CURRENT_DATE", "2000-01-01T00:00:00.000Z")
-    if sys.platform == "linux":
-        end_with_parent()
-
-
-def end_with_parent() -> None:
-    """Ask Linux to end this process when its parent ends, however that ends."""
-    pr_set_pdeathsig = 1
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
-    if os.getppid() != parent:  # it ended before the request was made
-        sys.exit(1)
+    end_with_parent()
 
 
 def start_logging(path: Path | None) -> None:

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import shapely
 
-from roadmask.__main__ import end_with_parent
 from roadmask.distance import Distance, parse_distance
 from roadmask.errors import InputError
 from roadmask.files import write_json
+from roadmask.processes import end_with_parent
 from roadmask.raster import environment
 from roadmask.style import UNKNOWN
 from roadmask.vectors import outlines, writing
