@@ -14,12 +14,12 @@ from pathlib import Path
 from roadmask.errors import InputError
 from roadmask.files import sha256
 from roadmask.model.card import Card, read_card
+from roadmask.model.metrics import STEPS
 
 log = logging.getLogger(__name__)
 
-# By how much the pixels that models were trained on may differ.
+# By how much the pixels that a network sees may differ from those it was trained on.
 PIXEL_SIZE_SLACK = 0.05
-STEPS = 254
 # What models must have in common, and what it is called.
 SHARED = {
     "bands": "sees the bands",

@@ -31,7 +31,7 @@ from roadmask.imagery import (
     read_network_input,
 )
 from roadmask.model.card import Card
-from roadmask.model.joint import joint_name, joint_sha256, read_joint_card
+from roadmask.model.joint import PIXEL_SIZE_SLACK, joint_name, joint_sha256, read_joint_card
 from roadmask.polygon_windows import PolygonWindows
 from roadmask.predictions.blending import NODATA, classes_of, probability_bytes
 from roadmask.predictions.lattice import Lattice, Span, felt_reach
@@ -66,8 +66,6 @@ log = logging.getLogger("roadmask.predictions")
 # faster on CPUs, and needs memory.
 BATCH = 4
 BATCH_PIXELS = BATCH * 512**2
-# A picture whose pixels differ by more than this from those trained on gets a warning.
-PIXEL_SIZE_SLACK = 0.05
 SECONDS_BETWEEN_MESSAGES = 30.0
 PREDICTION_BANDS = "prediction.bands"
 BYTES = 255
