@@ -154,6 +154,18 @@ def test_a_sheet_of_which_nothing_can_be_told_is_one_piece():
     assert len(throats) == 0
 
 
+def run_in(folder: Path, command: list[str]) -> None:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(__file__).parent.parent / "workflow"), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("crs", ["EPSG:2263", None])
 @pytest.mark.parametrize("with_lines", [True, False])
 def test_the_command_writes_the_record(described, tmp_path, crs, with_lines):
@@ -186,15 +198,7 @@ def test_the_command_writes_the_record(described, tmp_path, crs, with_lines):
     command += ["--labels.method=regions", '--classes={"road": 1}', "--lines=l.tif"]
     command += ["--vectors=l.gpkg", "--pieces=m_pieces.gpkg"]
     command += ["--labels.max_road_width", "150 ft" if crs else "150 px"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PYTHONPATH": str(Path(__file__).parent.parent / "workflow"), "PATH": "/usr/bin:/bin"},
-    )
-    assert done.returncode == 0, done.stderr
+    run_in(tmp_path, command)
     pieces = gpd.read_file(tmp_path / "m_pieces.gpkg", layer="pieces")
     assert (pieces.crs is None) == (crs is None)
     assert pieces.area.sum() == pytest.approx(inner.width * inner.height)
@@ -210,15 +214,7 @@ def test_the_command_writes_the_record(described, tmp_path, crs, with_lines):
     island, area = box(left, bottom, left + 400, top), box(left, bottom, right, bottom + 600)
     for name, shape in (("island", island), ("area", area)):
         gpd.GeoDataFrame(geometry=[shape], crs=crs).to_file(tmp_path / f"{name}.gpkg")
-    done = subprocess.run(
-        [*command, "--labels.islands.path=island.gpkg", "--area.path=area.gpkg"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PYTHONPATH": str(Path(__file__).parent.parent / "workflow"), "PATH": "/usr/bin:/bin"},
-    )
-    assert done.returncode == 0, done.stderr
+    run_in(tmp_path, [*command, "--labels.islands.path=island.gpkg", "--area.path=area.gpkg"])
     cut = gpd.read_file(tmp_path / "m_pieces.gpkg", layer="pieces")
     assert cut["area_m2"].tolist() == pieces["area_m2"].tolist()
     with rasterio.open(tmp_path / "m.tif") as mask:
