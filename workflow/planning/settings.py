@@ -651,7 +651,9 @@ class Training(Section):
         "multi_worker: the machines that TF_CONFIG names do; auto: mirrored with several GPUs",
     )
     deterministic: bool = Field(
-        default=True, description="whether samples come in the same order every time"
+        default=True,
+        description="whether samples come in the same order every time; false lets those of a "
+        "data set too large for memory come, within a pass, as they are read",
     )
     seed: Seed = Field(
         default=1, description="of the weights, the order, the augmentation and the dropout"

@@ -2,7 +2,9 @@
 
 The training samples form one endless stream, numbered from 0. What a sample is, the tile,
 the crop and the changes, follows from the seed and its number alone: a stream that starts
-at number n gives what one from 0 would give there.
+at number n gives what one from 0 would give there. Without an order asked for, shards that are
+read again in each pass give their tiles as they come, still each once a pass: the batches
+themselves never overtake one another.
 """
 
 from __future__ import annotations
@@ -219,7 +221,7 @@ class TrainingStream:
                 size,
             ),
             num_parallel_calls=self.threads,
-            deterministic=self.settings.deterministic,
+            deterministic=True,
         )
 
     def _from_shards(self, first_step: int, offset: int, size: int) -> tf.data.Dataset:
@@ -269,7 +271,7 @@ class TrainingStream:
                 tf.numpy_function(change, [step, *batch], [tf.uint8, tf.uint8]), size
             ),
             num_parallel_calls=self.threads,
-            deterministic=ordered,
+            deterministic=True,
         )
 
     def _changer(self, offset: int) -> Callable[..., tuple[Array, Array]]:

@@ -240,7 +240,8 @@ class TrainingSettings:
         there is more than one GPU, else ``single``.
     deterministic
         Whether samples must come in the same order every time, so that the same seed gives
-        the same network. Else they come as they are ready. GPUs add in any order.
+        the same network. Else those of a split too large for memory come, within a pass, as
+        they are read. GPUs add in any order.
     seed
         Of the weights, the order, the augmentation and the dropout.
     augmentation
