@@ -6,11 +6,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from roadmask.__main__ import prepare_process
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REAL_DATA = Path(os.environ.get("ROADMASK_DATA", REPOSITORY.parent / "shared" / "data"))
+
+# The same examples every time, so that a commit's tests don't hang on luck. New ones are
+# searched with HYPOTHESIS_PROFILE=search.
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile("search", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # As in every job, before any library reads them.
 prepare_process()

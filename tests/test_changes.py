@@ -373,7 +373,7 @@ def street(kind: str, **changed: object) -> Candidate:
 
 
 @pytest.mark.parametrize("kind", ["demolished", "paper", "new"])
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_confidence_is_a_share_and_better_evidence_takes_none_of_it(kind, data):
     share = st.floats(0, 1)
