@@ -68,8 +68,6 @@ WIDEST_CIRCLE = 18.0
 COVERED = 0.7
 # Share of a centerline that must be known as a street's for the rest of it to count.
 TRUSTED = 0.5
-# Coarse pixels around a room in which the pixels beside lines are decided again.
-REACH_CELLS = 3
 # Rows that are looked up at once.
 STRIP = 128
 # Pixels from a chord to the ground beside it.
@@ -234,7 +232,7 @@ def _part_leaks(
         return 0, 0
     coarse, depth, factor = terrain.frame, terrain.depth, terrain.factor
     # Only where centerlines say what is street: the rest was judged by what surrounds it.
-    road = evidence.road[terrain.regions]
+    road = look_up(evidence.road, terrain.regions)
     street, reach = draw_streets(stations, evidence, depth, coarse)
     rooms = find_rooms(
         (road & (reach == 0)).view(np.uint8),
@@ -448,31 +446,17 @@ def _refine(
     changed = decided & (value != ROAD)
     if not changed.any():
         return
-    window = tuple(
-        slice(max(int(found[0]) - REACH_CELLS, 0), int(found[-1]) + REACH_CELLS + 1)
-        for found in (np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0)))
-    )
-    changed, value, decided = changed[window], value[window], decided[window]
-    fine_window = tuple(slice(axis.start * factor, axis.stop * factor) for axis in window)
-    labels, free = labels[fine_window], np.ascontiguousarray(free[fine_window])
-    height, width = labels.shape
     # Cells with a line beside a room.
-    rim = cv2.dilate(changed.view(np.uint8), np.ones((5, 5), np.uint8)) & ~decided.view(np.uint8)
-
-    def enlarge(cells: np.ndarray) -> np.ndarray:
-        return np.asarray(
-            cv2.resize(cells, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
-        )[:height, :width]
-
-    fine = enlarge(np.where(changed, value, ROAD))
-    was_road = labels == ROAD
-    waiting = np.flatnonzero((enlarge(rim) > 0) & was_road & (free > 0))
-    change = (fine != ROAD) & was_road
-    labels[change] = fine[change]
-    known = np.ones(labels.size, bool)
+    rim = cv2.dilate(changed.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool) & ~decided
+    height, width = labels.shape
+    flat, known = labels.reshape(-1), (free > 0).reshape(-1)
+    # Only these pixels are looked at, a few in a hundred of all.
+    waiting, _ = _pixels_of_cells(rim, factor, width, height)
+    waiting = waiting[(flat[waiting] == ROAD) & known[waiting]]
+    pixels, cells = _pixels_of_cells(changed, factor, width, height)
+    was_road = flat[pixels] == ROAD
+    flat[pixels[was_road]] = value.reshape(-1)[cells[was_road]]
     known[waiting] = False
-    known &= free.reshape(-1) > 0
-    flat = labels.flatten()
     while len(waiting):
         row, column = np.divmod(waiting, width)
         found = np.zeros(len(waiting), bool)
@@ -487,7 +471,29 @@ def _refine(
             break
         flat[waiting[found]], known[waiting[found]] = taken[found], True
         waiting = waiting[~found]
-    labels[...] = flat.reshape(labels.shape)
+
+
+def _pixels_of_cells(
+    cells: np.ndarray, factor: int, width: int, height: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the flat indices of the pixels in the cells that are set, and of each one's cell.
+
+    Parameters
+    ----------
+    cells
+        Coarse bool.
+    factor
+        Pixels to a cell's edge.
+    width, height
+        Of the raster of pixels, beyond which cells may reach.
+    """
+    chosen = np.flatnonzero(cells)
+    row, column = np.divmod(chosen, cells.shape[1])
+    down, right = np.divmod(np.arange(factor**2), factor)
+    rows = row[:, np.newaxis] * factor + down
+    columns = column[:, np.newaxis] * factor + right
+    inside = (rows < height) & (columns < width)
+    return (rows * width + columns)[inside], np.repeat(chosen, factor**2)[inside.reshape(-1)]
 
 
 def distance_to_lines(free: np.ndarray, frame: Frame) -> np.ndarray:

@@ -139,25 +139,26 @@ def flood(depth: np.ndarray, street: np.ndarray, rooms: Rooms, domain: np.ndarra
         ``(h, w)`` int32: the number each pixel of the domain fell to, 0 outside it. What no
         room can reach is street.
     """
-    basins = np.where(domain, np.where(street, STREET, rooms.markers), 0).astype(np.int32)
-    undecided = domain & (basins == 0)
+    cores = np.where(street, 0, rooms.markers)
+    cores *= domain
+    undecided = (cores == 0) & domain & ~street
+    # What no room reaches stays street; the rest is parted below.
+    basins = np.maximum(cores, domain)
     count, part = cv2.connectedComponents(
-        undecided.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S
+        undecided.view(np.uint8), connectivity=4, ltype=cv2.CV_32S
     )
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    beside = cv2.dilate((basins >= FIRST).astype(np.uint8), cross) > 0
+    beside = cv2.dilate((cores > 0).view(np.uint8), cross).view(bool)
     reached = np.zeros(count, bool)
-    reached[np.unique(part[beside & undecided])] = True
-    reached[0] = False
-    basins[undecided & ~reached[part]] = STREET
+    reached[part[beside & undecided]] = True
     for number, tight in enumerate(ndimage.find_objects(part), start=1):
         if not reached[number]:
             continue
         window = tuple(slice(max(axis.start - 1, 0), axis.stop + 1) for axis in tight)
         here = part[window] == number
-        near = (cv2.dilate(here.astype(np.uint8), cross) > 0) & domain[window]
+        near = cv2.dilate(here.view(np.uint8), cross).view(bool) & domain[window]
         # Markers count only where they touch what is undecided: the rest would wait in the queue.
-        seeds = np.where(near & ~here, basins[window], 0)
+        seeds = basins[window] * (near & ~here)
         parted = watershed(-depth[window], seeds, mask=near)
         basins[window][here] = np.maximum(parted[here], STREET)
     return basins
@@ -165,7 +166,7 @@ def flood(depth: np.ndarray, street: np.ndarray, rooms: Rooms, domain: np.ndarra
 
 @dataclass(frozen=True)
 class Throats:
-    """The openings between basins that touch.
+    """The openings between rooms and all that they touch.
 
     Attributes
     ----------
@@ -183,7 +184,7 @@ class Throats:
 
 
 def find_throats(basins: np.ndarray, depth: np.ndarray) -> Throats:
-    """Measure the openings between each two basins that touch.
+    """Measure the openings between rooms and all that they touch.
 
     Parameters
     ----------
@@ -192,18 +193,35 @@ def find_throats(basins: np.ndarray, depth: np.ndarray) -> Throats:
     depth
         ``(h, w)`` float32 metres to the nearest line.
     """
+    width = basins.shape[1]
+    numbers, metres = basins.reshape(-1), depth.reshape(-1)
+    inner = _pixels_of_rooms(basins)
+    column = inner % width
     low, high, height = [], [], []
-    for after, before in (np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1]):
-        border = np.nonzero(basins[after] != basins[before])
-        here, there = basins[after][border], basins[before][border]
-        low.append(np.minimum(here, there))
-        high.append(np.maximum(here, there))
-        height.append(np.minimum(depth[after][border], depth[before][border]))
+    for step, inside in (
+        (1, column < width - 1),
+        (-1, column > 0),
+        (width, inner < basins.size - width),
+        (-width, inner >= width),
+    ):
+        here = inner[inside]
+        there = here + step
+        one, two = numbers[here], numbers[there]
+        # Two rooms see the side between them twice: it counts from the left and from above.
+        border = (one != two) & ((step > 0) | (two < FIRST))
+        low.append(np.minimum(one, two)[border])
+        high.append(np.maximum(one, two)[border])
+        height.append(np.minimum(metres[here], metres[there])[border])
     keys = np.concatenate(low).astype(np.int64) << 32 | np.concatenate(high)
     names, pair, sides = np.unique(keys, return_inverse=True, return_counts=True)
     widest = np.zeros(len(names), np.float32)
     np.maximum.at(widest, pair, np.concatenate(height))
     return Throats(np.stack([names >> 32, names & 0xFFFFFFFF], axis=1), widest, sides)
+
+
+def _pixels_of_rooms(basins: np.ndarray) -> np.ndarray:
+    """Return the flat indices of the rooms' pixels: few of all, so worth a look of their own."""
+    return np.flatnonzero(basins >= FIRST)
 
 
 def judge(rooms: Rooms, throats: Throats) -> tuple[np.ndarray, np.ndarray]:
@@ -269,8 +287,10 @@ def passed_through(
     """
     found = np.zeros(len(rooms), bool)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    pixels = _pixels_of_rooms(basins)
+    numbers = basins.reshape(-1)[pixels]
     for number in np.flatnonzero(doubtful):
-        rows, columns = np.nonzero(basins == number)
+        rows, columns = np.divmod(pixels[numbers == number], basins.shape[1])
         window = tuple(slice(max(axis.min() - 1, 0), axis.max() + 2) for axis in (rows, columns))
         here = (basins[window] == number).view(np.uint8)
         beside = (cv2.dilate(here, cross) > 0) & road[basins[window]]
