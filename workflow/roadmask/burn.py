@@ -15,6 +15,9 @@ from roadmask.grid import Grid
 STEPS = 1024
 # Lines that reach farther than this many pixels are cut, so that products fit 64 bits.
 FAR = 2**19
+# Segments that are burnt at once: so few that what is computed of them stays in the processor's
+# cache, which halves the time.
+SEGMENTS = 4096
 
 
 def burn_lines(geometries: Iterable[BaseGeometry], grid: Grid) -> np.ndarray:
@@ -76,16 +79,22 @@ def sides_of_lines(
 def _pixels(
     geometries: Iterable[BaseGeometry], grid: Grid
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield the pixels of the flat segments and of the steep ones, with their centre's side."""
+    """Yield pixels of the flat segments, then of the steep ones, with their centre's side."""
     starts, ends = _segments(geometries, grid)
     delta = ends - starts
     steep = np.abs(delta[:, 1]) > np.abs(delta[:, 0])
-    row, column, side = _burn_flat(grid.height, grid.width, starts[~steep], ends[~steep])
-    yield row, column, side, np.zeros_like(side)
-    column, row, side = _burn_flat(
-        grid.width, grid.height, starts[steep][:, ::-1], ends[steep][:, ::-1]
-    )
-    yield row, column, np.zeros_like(side), side
+    for one, two in _batches(starts[~steep], ends[~steep]):
+        row, column, side = _burn_flat(grid.height, grid.width, one, two)
+        yield row, column, side, np.zeros_like(side)
+    for one, two in _batches(starts[steep][:, ::-1], ends[steep][:, ::-1]):
+        column, row, side = _burn_flat(grid.width, grid.height, one, two)
+        yield row, column, np.zeros_like(side), side
+
+
+def _batches(starts: np.ndarray, ends: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the segments' ends in batches, in order; at least one, which may be empty."""
+    for first in range(0, max(len(starts), 1), SEGMENTS):
+        yield starts[first : first + SEGMENTS], ends[first : first + SEGMENTS]
 
 
 def _segments(geometries: Iterable[BaseGeometry], grid: Grid) -> tuple[np.ndarray, np.ndarray]:

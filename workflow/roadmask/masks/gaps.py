@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 
-from roadmask.masks.streets import NARROWEST
+from roadmask.masks.streets import NARROWEST, Walls
 
 # Metres: wider openings than this are no lost piece of one line, but may be closed as the
 # open end of a street.
@@ -103,20 +103,20 @@ def close_gaps(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> Chor
         None crosses a street line.
     """
     parts = _without_stubs(lines, touch)
-    ends = loose_ends(parts, touch)
+    walls = Walls.from_lines(parts)
+    ends = loose_ends(parts, walls, touch)
     taken = np.zeros(len(ends), bool)
     if len(ends) == 0:
         return Chords(np.empty(0, dtype=object), taken)
-    tree = shapely.STRtree(parts)
-    between, lost = _between_ends(ends, taken, tree, touch)
-    onward = _onward(ends, taken, tree, touch)
+    between, lost = _between_ends(ends, taken, walls, touch)
+    onward = _onward(ends, taken, shapely.STRtree(parts), touch)
     return Chords(
         np.concatenate([between, onward]), np.concatenate([lost, np.zeros(len(onward), bool)])
     )
 
 
 def _between_ends(
-    ends: LooseEnds, taken: np.ndarray, tree: shapely.STRtree, touch: float
+    ends: LooseEnds, taken: np.ndarray, walls: Walls, touch: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Join pairs of ends, the shortest and best aimed first; mark them as taken."""
     pairs = cKDTree(ends.xy).query_pairs(WIDEST_END, output_type="ndarray")
@@ -138,15 +138,15 @@ def _between_ends(
     rank = length / np.where(facing & ~outline, np.clip(aim, AIM, 1), 1.0)
     order = np.where(facing, 0, np.where(abreast, 1, 2))
     usable = np.flatnonzero(near | abreast)
-    chords = _segments(ends.xy[one[usable]], ends.xy[two[usable]], touch)
-    usable = usable[~_crosses(chords, tree)]
+    chords = _shortened(ends.xy[one[usable]], ends.xy[two[usable]], touch)
+    usable = usable[~walls.crossed(chords[:, 0], chords[:, 1])]
     one, two, rank, order, lost = (a[usable] for a in (one, two, rank, order, lost))
     chosen = []
     for index in np.lexsort((two, one, rank, order)):
         if not (taken[one[index]] or taken[two[index]]):
             taken[[one[index], two[index]]] = True
             chosen.append(index)
-    return _segments(ends.xy[one[chosen]], ends.xy[two[chosen]], 0.0), lost[chosen]
+    return _segments(ends.xy[one[chosen]], ends.xy[two[chosen]]), lost[chosen]
 
 
 def _onward(ends: LooseEnds, taken: np.ndarray, tree: shapely.STRtree, touch: float) -> np.ndarray:
@@ -165,16 +165,18 @@ def _onward(ends: LooseEnds, taken: np.ndarray, tree: shapely.STRtree, touch: fl
     np.minimum.at(nearest, ray, reach)
     met = np.isfinite(nearest)
     tips = start[met] + (nearest[met, np.newaxis] + touch / 4) * ends.outward[left][met]
-    return _segments(ends.xy[left][met], tips, 0.0)
+    return _segments(ends.xy[left][met], tips)
 
 
-def loose_ends(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> LooseEnds:
+def loose_ends(parts: np.ndarray, walls: Walls, touch: float) -> LooseEnds:
     """Find ends of lines that touch no other line.
 
     Parameters
     ----------
-    lines
-        Lines in a metric frame.
+    parts
+        Line strings in a metric frame, none of them a stub.
+    walls
+        Their segments.
     touch
         Metres within which lines count as touching.
 
@@ -183,12 +185,13 @@ def loose_ends(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> Loos
     LooseEnds
         In the order of the lines, all starts before all ends.
     """
-    parts = _without_stubs(lines, touch)
     closed = shapely.is_closed(parts)
     count = len(parts)
     points = np.concatenate([shapely.get_point(parts, 0), shapely.get_point(parts, -1)])
     owner = np.tile(np.arange(count), 2)
-    point, part = shapely.STRtree(parts).query(points, "dwithin", distance=touch)
+    # One segment is looked at much faster than a long line.
+    point, segment = walls.tree.query(points, "dwithin", distance=touch)
+    part = walls.owner[segment]
     meets = owner[point] != part
     touched = np.zeros(len(points), bool)
     touched[point[meets]] = True
@@ -226,16 +229,14 @@ def _without_stubs(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> 
     return np.asarray(parts[np.sort(first)])
 
 
-def _segments(starts: np.ndarray, ends: np.ndarray, shorter: float) -> np.ndarray:
-    """Return straight lines, each `shorter` at both ends, but never to less than a tenth."""
+def _segments(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return straight lines."""
+    return np.asarray(shapely.linestrings(np.stack([starts, ends], axis=1)))
+
+
+def _shortened(starts: np.ndarray, ends: np.ndarray, shorter: float) -> np.ndarray:
+    """Return straight ways, ``(n, 2, 2)``, `shorter` at both ends, but never to under a tenth."""
     span = ends - starts
     length = np.maximum(np.linalg.norm(span, axis=1), np.finfo(float).tiny)
     step = np.minimum(shorter, 0.45 * length)[:, np.newaxis] * span / length[:, np.newaxis]
-    return np.asarray(shapely.linestrings(np.stack([starts + step, ends - step], axis=1)))
-
-
-def _crosses(chords: np.ndarray, tree: shapely.STRtree) -> np.ndarray:
-    """Tell which chords meet a line."""
-    met = np.zeros(len(chords), bool)
-    met[tree.query(chords, "intersects")[0]] = True
-    return met
+    return np.stack([starts + step, ends - step], axis=1)

@@ -34,19 +34,20 @@ def settle_line_pixels(
         `roadmask.burn.sides_of_lines` returns them.
     """
     height, width = labels.shape
-    flat, blocked = labels.reshape(-1), barrier.reshape(-1)
-    settled = np.zeros(flat.shape, bool)
+    flat = labels.reshape(-1)
+    # Whose ground each pixel is: 0 not known, 1 of itself, 2 by its side of a line.
+    known = (barrier == 0).view(np.uint8).reshape(-1)
     rows, columns, down, right = (np.concatenate(parts) for parts in zip(*sides, strict=True))
     for step in PROBES:
         row, column = rows + step * down, columns + step * right
         usable = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         source = np.where(usable, row * width + column, 0)
-        usable &= blocked[source] == 0
+        usable &= known[source] == 1
         target = rows[usable] * width + columns[usable]
         flat[target] = flat[source[usable]]
-        settled[target] = True
+        known[target] = 2
         rows, columns, down, right = (a[~usable] for a in (rows, columns, down, right))
-    waiting = np.flatnonzero((blocked != 0) & ~settled)
+    waiting = np.flatnonzero(known == 0)
     while len(waiting):
         row, column = np.divmod(waiting, width)
         value = np.zeros(len(waiting), flat.dtype)
@@ -55,9 +56,9 @@ def settle_line_pixels(
             r, c = row + down_by, column + right_by
             usable = (r >= 0) & (r < height) & (c >= 0) & (c < width) & ~found
             source = np.where(usable, r * width + c, 0)
-            usable &= (blocked[source] == 0) | settled[source]
+            usable &= known[source] > 0
             value[usable], found[usable] = flat[source[usable]], True
         if not found.any():
             return
-        flat[waiting[found]], settled[waiting[found]] = value[found], True
+        flat[waiting[found]], known[waiting[found]] = value[found], 2
         waiting = waiting[~found]

@@ -52,7 +52,7 @@ from roadmask.grid import Grid
 from roadmask.masks.evidence import Evidence, regions_at
 from roadmask.masks.gaps import Chords
 from roadmask.masks.line_pixels import Sides, settle_line_pixels
-from roadmask.masks.streets import SNAP, SPACING, Frame, Stations
+from roadmask.masks.streets import SNAP, SPACING, Frame, Stations, group_medians
 from roadmask.style import OTHER, UNKNOWN
 
 ROAD = 1
@@ -240,8 +240,8 @@ def describe(
         "area_m2": area * pixel_area,
         "mask_m2": kept * pixel_area,
         "axis_m": stations_in * SPACING,
-        "width_m": _medians(owner, width, count),
-        "given_width_m": _medians(owner, given_width[source], count),
+        "width_m": group_medians(owner, width, count),
+        "given_width_m": group_medians(owner, given_width[source], count),
         "seen_share": np.where(stations_in > 0, seen / np.maximum(stations_in, 1), np.nan),
         "closed_share": outline[0] / total,
         "throat_share": outline[1] / total,
@@ -450,20 +450,6 @@ def _polygons(numbers: np.ndarray, count: int) -> list[shapely.MultiPolygon]:
         rings = shape["coordinates"]
         parts[int(number)].append(shapely.Polygon(rings[0], rings[1:]))
     return [shapely.MultiPolygon(polygons) for polygons in parts[1:]]
-
-
-def _medians(group: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """Return the lower median of the known values in each group, NaN where none is."""
-    known = np.isfinite(values)
-    group, values = group[known], values[known]
-    order = np.lexsort((values, group))
-    group, values = group[order], values[order]
-    members = np.bincount(group, minlength=count)
-    start = np.cumsum(members) - members
-    medians = np.full(count, np.nan)
-    some = members > 0
-    medians[some] = values[(start + (members - 1) // 2)[some]]
-    return medians
 
 
 def _nullable(numbers: np.ndarray | list[int]) -> pd.api.extensions.ExtensionArray:

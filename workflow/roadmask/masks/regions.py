@@ -11,7 +11,7 @@ own street is (`roadmask.masks.streets`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -256,10 +256,15 @@ def _part_leaks(
 def look_up(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Return ``values[numbers]``, by strips: NumPy widens the numbers to 64 bits first."""
     found = np.empty(numbers.shape, values.dtype)
-    for top in range(0, len(numbers), STRIP):
-        strip = slice(top, top + STRIP)
+    for strip in strips_of(numbers):
         np.take(values, numbers[strip], out=found[strip], mode="clip")
     return found
+
+
+def strips_of(raster: np.ndarray) -> Iterator[slice]:
+    """Yield the raster's rows, a few at a time."""
+    for top in range(0, len(raster), STRIP):
+        yield slice(top, top + STRIP)
 
 
 @dataclass(frozen=True)
@@ -297,14 +302,18 @@ class Terrain:
     def thickness(self, count: int) -> np.ndarray:
         """Return metres from each region's innermost place to its nearest line, 0 if thin."""
         thickness = np.zeros(count, np.float32)
-        np.maximum.at(thickness, self.regions.reshape(-1), self.depth.reshape(-1))
+        for strip in strips_of(self.regions):
+            np.maximum.at(thickness, self.regions[strip].reshape(-1), self.depth[strip].reshape(-1))
         thickness[0] = 0
         return thickness
 
     def areas(self, count: int) -> np.ndarray:
         """Return square metres of each region, about."""
         cell = self.frame.pixel[0] * self.frame.pixel[1]
-        return np.asarray(np.bincount(self.regions.reshape(-1), minlength=count) * cell)
+        cells = np.zeros(count, np.int64)
+        for strip in strips_of(self.regions):
+            cells += np.bincount(self.regions[strip].reshape(-1), minlength=count)
+        return np.asarray(cells * cell)
 
 
 def below_levels(stations: Stations, evidence: Evidence, terrain: Terrain) -> np.ndarray:
