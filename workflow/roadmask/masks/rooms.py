@@ -143,7 +143,7 @@ def flood(depth: np.ndarray, street: np.ndarray, rooms: Rooms, domain: np.ndarra
     cores *= domain
     undecided = (cores == 0) & domain & ~street
     # What no room reaches stays street; the rest is parted below.
-    basins = np.maximum(cores, domain)
+    basins: np.ndarray = np.maximum(cores, domain)
     count, part = cv2.connectedComponents(
         undecided.view(np.uint8), connectivity=4, ltype=cv2.CV_32S
     )
