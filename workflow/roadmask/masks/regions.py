@@ -268,7 +268,7 @@ def _part_leaks(
     joined, doubtful = joined | passed, doubtful & ~passed
     value = np.where(joined, ROAD, np.where(doubtful, UNKNOWN, OTHER)).astype(np.uint8)
     value[0] = ROAD
-    _refine(labels, free, value[basins], road, factor)
+    _refine(labels, free, look_up(value, basins), road, factor)
     return int((~joined[FIRST:] & ~doubtful[FIRST:]).sum()), int(doubtful.sum())
 
 
@@ -446,11 +446,14 @@ def shrink(free: np.ndarray, factor: int) -> np.ndarray:
     """Return a coarser raster that is 1 where all of a cell's pixels are 1; past the edge 1."""
     height, width = free.shape
     rows, columns = -(-height // factor), -(-width // factor)
-    small = np.ones((rows, columns), np.uint8)
+    flat = np.ones((rows, width), np.uint8)
     for row in range(factor):
-        for column in range(factor):
-            part = free[row::factor, column::factor]
-            small[: part.shape[0], : part.shape[1]] &= part
+        part = free[row::factor]
+        flat[: len(part)] &= part
+    small = np.ones((rows, columns), np.uint8)
+    for column in range(factor):
+        part = flat[:, column::factor]
+        small[:, : part.shape[1]] &= part
     return small
 
 
@@ -520,10 +523,11 @@ def _pixels_of_cells(
     chosen = np.flatnonzero(cells)
     row, column = np.divmod(chosen, cells.shape[1])
     down, right = np.divmod(np.arange(factor**2), factor)
-    rows = row[:, np.newaxis] * factor + down
-    columns = column[:, np.newaxis] * factor + right
-    inside = (rows < height) & (columns < width)
-    return (rows * width + columns)[inside], np.repeat(chosen, factor**2)[inside.reshape(-1)]
+    # Pixels beyond the raster's edge would be of cells that reach over it: the last row or column
+    # stands for them.
+    rows = np.minimum(row[:, np.newaxis] * factor + down, height - 1)
+    columns = np.minimum(column[:, np.newaxis] * factor + right, width - 1)
+    return (rows * width + columns).reshape(-1), np.repeat(chosen, factor**2)
 
 
 def distance_to_lines(free: np.ndarray, frame: Frame) -> np.ndarray:

@@ -87,9 +87,10 @@ class Walls:
         """Return ``(n,)`` metres from origins along unit vectors to the first wall, or inf."""
         distance = np.full(len(origin), np.inf)
         ray, segment = self.met(origin, origin + reach * heading)
-        along = heading[ray]
-        start = self.starts[segment] - origin[ray]
-        span = self.ends[segment] - self.starts[segment]
+        along = heading.take(ray, axis=0)
+        wall = self.starts.take(segment, axis=0)
+        start = wall - origin.take(ray, axis=0)
+        span = self.ends.take(segment, axis=0) - wall
         across, numerator = _cross(along, span), _cross(start, span)
         # A segment along the ray is met at its nearer end.
         nearer = np.minimum((start * along).sum(axis=1), ((start + span) * along).sum(axis=1))
@@ -124,10 +125,12 @@ class Walls:
         """
         ways = np.asarray(shapely.linestrings(np.stack([starts, ends], axis=1)))
         way, segment = self.tree.query(ways)
-        start, span = starts[way], ends[way] - starts[way]
-        wall, run = self.starts[segment], self.ends[segment] - self.starts[segment]
-        one, two = _cross(span, wall - start), _cross(span, self.ends[segment] - start)
-        three, four = _cross(run, start - wall), _cross(run, ends[way] - wall)
+        # Indexing takes five times as long as `take`.
+        start, end = starts.take(way, axis=0), ends.take(way, axis=0)
+        first, last = self.starts.take(segment, axis=0), self.ends.take(segment, axis=0)
+        span, run = end - start, last - first
+        one, two = _cross(span, first - start), _cross(span, last - start)
+        three, four = _cross(run, start - first), _cross(run, end - first)
         low, high = np.minimum(one, two), np.maximum(one, two)
         left, right = np.minimum(three, four), np.maximum(three, four)
         apart = (low > UNSURE) | (high < -UNSURE) | (left > UNSURE) | (right < -UNSURE)
@@ -440,6 +443,7 @@ def _inherit(stations: Stations, parts: list[slice], summary: np.ndarray) -> Non
     # Normals turn with the direction of travel; both here look out of their line string.
     straight = (outward[pairs[:, 0]] * outward[pairs[:, 1]]).sum(axis=1) <= -STRAIGHT
     pairs = pairs[straight]
+    pairs = pairs[np.isnan(summary[owner[pairs]]).any(axis=(1, 2))]
     for _ in range(len(parts)):
         before = np.isnan(summary).sum()
         for one, two in pairs:
