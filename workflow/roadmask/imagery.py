@@ -91,15 +91,37 @@ def parse_scale(text: str | None, bands: int) -> Scale | None:
     return tuple((pair[0], pair[1]) for pair in limits)
 
 
-def check_network_bands(dataset: DatasetReader, bands: Sequence[int], model: str) -> None:
+def check_network_bands(
+    dataset: DatasetReader, bands: Sequence[int], model: str, *, are_stand_ins: bool = False
+) -> None:
     """Refuse a scene without the bands that a ready network sees.
+
+    Parameters
+    ----------
+    dataset
+        An open scene.
+    bands
+        1-based numbers of the bands.
+    model
+        The network's name.
+    are_stand_ins
+        Whether ``prediction.bands`` names them, and not the network itself.
 
     Raises
     ------
     InputError
         Naming the scene and the network.
     """
-    if any(band > dataset.count for band in bands):
+    missing = [band for band in bands if band > dataset.count]
+    if missing and are_stand_ins:
+        raise InputError(
+            dataset.name,
+            f"it has {dataset.count} bands, and prediction.bands names band "
+            f"{' and '.join(map(str, missing))}",
+            f"Name in prediction.bands, for each band that the network {model} sees, the one of "
+            "this imagery that stands for it",
+        )
+    if missing:
         raise InputError(
             dataset.name,
             f"it has {dataset.count} bands, and the network {model} sees its bands "

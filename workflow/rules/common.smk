@@ -72,11 +72,26 @@ def beside(batch):
     """Return the scenes that a batch's windows see beyond the borders of its own."""
 
     def neighbours(wildcards):
-        group = getattr(checkpoints, f"find_neighbours_{PLAN.group_of(batch)}")
-        names = sheets_beside(group.get().output[0], batch)
-        return expand("<results>/scenes/{scene}.tif", scene=names)
+        return expand("<results>/scenes/{scene}.tif", scene=names_beside(batch))
 
     return neighbours
+
+
+def names_beside(batch):
+    """Return the names of these scenes, once it is known where sheets lie."""
+    group = getattr(checkpoints, f"find_neighbours_{PLAN.group_of(batch)}")
+    return sheets_beside(group.get().output[0], batch)
+
+
+def flights_around(batch):
+    """Return the files of the flights that a batch's scenes and those beside them belong to."""
+
+    def flights(wildcards):
+        if not PLAN.flights:
+            return []
+        return PLAN.flight_files([*batch, *names_beside(batch)])
+
+    return flights
 
 
 def as_options(flags, files):

@@ -42,9 +42,11 @@ def run(arguments: argparse.Namespace) -> None:
             card = read_card(arguments.model)
             bands, scale = card.bands, card.scale
         if arguments.stand_ins is not None:
-            bands = parse_bands(arguments.stand_ins)
+            bands = parse_bands(arguments.stand_ins, "prediction.bands")
         if arguments.model is not None:
-            check_network_bands(scene, bands, arguments.model.name)
+            check_network_bands(
+                scene, bands, arguments.model.name, are_stand_ins=arguments.stand_ins is not None
+            )
         check_imagery(scene, bands, scale)
         tone = tone_of(scene, bands, scale, source_from(arguments, "area"))
     tone.write(arguments.output)
