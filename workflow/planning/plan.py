@@ -328,6 +328,10 @@ class Plan:
         """Whether a ready model is applied, and nothing is trained."""
         return self.settings.prediction.model is not None
 
+    def is_trained_on(self, scene: str) -> bool:
+        """Whether the network of this run learns from a scene."""
+        return not self.predicts_only and scene in self.scenes.training
+
     @cached_property
     def flights(self) -> dict[str, list[str]]:
         """The scenes that are brought to the training's tone together, by their flight's name."""

@@ -22,6 +22,7 @@ RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 # Low and high limit of each chosen band, which become 0 and 255.
 Scale = tuple[tuple[float, float], ...]
 
+BYTES = 255
 SCALE_KEY = "imagery.scale"
 BANDS_KEY = "imagery.bands"
 # Values are looked at on about this many pixels along each side, for a message.
@@ -129,6 +130,43 @@ def check_network_bands(
             "Predict on imagery that has these bands, name those that stand for them in "
             "prediction.bands, or train a network with the imagery.bands that this imagery has",
         )
+
+
+def check_network_values(
+    dataset: DatasetReader, bands: Sequence[int], scale: Scale | None, network: str
+) -> None:
+    """Refuse a scene whose values are of another kind than those that a network learned.
+
+    Parameters
+    ----------
+    dataset
+        An open scene, which has the bands.
+    bands
+        1-based numbers of the bands.
+    scale
+        Limits of each band that the network was trained with; None where it was on bytes.
+    network
+        What it is called.
+
+    Raises
+    ------
+    InputError
+        Naming the scene and the network.
+    """
+    types = sorted({dataset.dtypes[band - 1] for band in bands})
+    limits = None if scale is None else max(high for _, high in scale)
+    if limits is None and types != ["uint8"]:
+        known = "bytes"
+    elif limits is not None and limits > BYTES and types == ["uint8"]:
+        known = f"values up to {limits:g}"
+    else:
+        return
+    raise InputError(
+        dataset.name,
+        f"it holds {' and '.join(types)}, and {network} was trained on {known}",
+        "Convert it first, by the same limits for all sheets (gdal_translate -scale), or predict "
+        "with a network that was trained on such imagery",
+    )
 
 
 def in_colour_order(dataset: DatasetReader, bands: Sequence[int]) -> list[int]:

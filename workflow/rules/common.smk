@@ -83,13 +83,16 @@ def names_beside(batch):
     return sheets_beside(group.get().output[0], batch)
 
 
-def flights_around(batch):
-    """Return the files of the flights that a batch's scenes and those beside them belong to."""
+def flights_beside(batch):
+    """Return the files of the other flights that the scenes beside a batch's belong to."""
 
     def flights(wildcards):
-        if not PLAN.flights:
+        own = PLAN.flight_files(batch)
+        if len(own) == len(PLAN.flights):
             return []
-        return PLAN.flight_files([*batch, *names_beside(batch)])
+        return [
+            path for path in PLAN.flight_files(names_beside(batch)) if path not in own
+        ]
 
     return flights
 

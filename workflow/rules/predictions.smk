@@ -40,7 +40,8 @@ for name, batch in PLAN.batches.items():
             scenes=expand("<results>/scenes/{scene}.tif", scene=batch),
             neighbours=beside(batch),
             model=PLAN.files("prediction.model") or "<results>/model/model.keras",
-            flights=flights_around(batch),
+            flights=PLAN.flight_files(batch),
+            flights_beside=flights_beside(batch),
             area=PLAN.layer("area").files,
         output:
             records=expand("<results>/predictions/{scene}.json", scene=batch),
@@ -74,7 +75,7 @@ for name, batch in PLAN.batches.items():
             " --model {input.model:q}"
             " {params.folder:q} {params.window:q} {params.overlap:q}"
             " {params.averaging:q} {params.resample:q} {params.bands:q}"
-            " --flights {input.flights:q} {params.area:q} --threads {threads} --log {log:q}"
+            " --flights {input.flights:q} {input.flights_beside:q} {params.area:q} --threads {threads} --log {log:q}"
 
     # Apart, so that another threshold does not run the network again.
     rule:

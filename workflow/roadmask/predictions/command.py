@@ -29,6 +29,7 @@ from roadmask.imagery import (
     Scale,
     check_imagery,
     check_network_bands,
+    check_network_values,
     in_colour_order,
     parse_bands,
     read_network_input,
@@ -64,7 +65,6 @@ BATCH = 4
 BATCH_PIXELS = BATCH * 512**2
 SECONDS_BETWEEN_MESSAGES = 30.0
 PREDICTION_BANDS = "prediction.bands"
-BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -377,7 +377,7 @@ def _open(path: Path) -> DatasetReader:
 def _check_bands(dataset: DatasetReader, path: Path, model: str, settings: Settings) -> None:
     """Refuse a scene without the bands that the network sees."""
     check_network_bands(dataset, settings.bands, model, are_stand_ins=settings.has_stand_ins)
-    _check_values(dataset, path, model, settings)
+    check_network_values(dataset, settings.bands, settings.scale, f"the network {model}")
     check_imagery(dataset, settings.bands, settings.scale)
     in_order = in_colour_order(dataset, settings.bands)
     if in_order != list(settings.bands):
@@ -389,24 +389,6 @@ def _check_bands(dataset: DatasetReader, path: Path, model: str, settings: Setti
             model,
             in_order,
         )
-
-
-def _check_values(dataset: DatasetReader, path: Path, model: str, settings: Settings) -> None:
-    """Refuse a scene whose values are of another kind than those that the network learned."""
-    types = sorted({dataset.dtypes[band - 1] for band in settings.bands})
-    limits = None if settings.scale is None else max(high for _, high in settings.scale)
-    if limits is None and types != ["uint8"]:
-        known = "bytes"
-    elif limits is not None and limits > BYTES and types == ["uint8"]:
-        known = f"values up to {limits:g}"
-    else:
-        return
-    raise InputError(
-        path,
-        f"it holds {' and '.join(types)}, and the network {model} was trained on {known}",
-        "Convert it first, by the same limits for all sheets (gdal_translate -scale), or predict "
-        "with a network that was trained on such imagery",
-    )
 
 
 def _compare_pixels(path: Path, grid: Grid, model: str, card: Card) -> None:
