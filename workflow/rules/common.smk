@@ -39,6 +39,14 @@ def literal(value):
     return lambda wildcards: value
 
 
+def many(files):
+    """Return a long list of inputs beside others that are given as rules' outputs.
+
+    Of a list, Snakemake hashes all files for each of them: minutes for thousands of sheets.
+    """
+    return lambda wildcards: list(files)
+
+
 def options(*names):
     """Return config leaves as a param that is both the arguments and the reason of a rerun."""
     return literal(PLAN.options(*names))
