@@ -20,6 +20,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 PLAN = Plan(load(config), Path(workflow.basedir, "workflow"))
 PLAN.require_label_rasters()
+PLAN.require_bands_of_network()
 logger.addFilter(shorten)
 plan_alone(workflow, Path(PLAN.settings.results), logger.warning)
 

@@ -128,6 +128,11 @@ class Folds:
                 *self.plan.options(*PREDICTION),
                 *("--threads", self.threads),
             )
+            here(
+                *("classes", *(found / "probability" / f"{name}.tif" for name in missing)),
+                *("--model", model, "--output-folder", found),
+                *self.plan.options("prediction.threshold"),
+            )
         total = Score()
         for name in held:
             label = read(self.folder / "masks" / f"{name}.tif")
@@ -149,7 +154,7 @@ NETWORK = ("model.architecture", "model.backbone", "model.output_stride", "model
 
 
 PREDICTION = (
-    *("prediction.window", "prediction.overlap", "prediction.threshold"),
+    *("prediction.window", "prediction.overlap"),
     "prediction.augmentation",
 )
 

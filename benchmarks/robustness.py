@@ -98,6 +98,8 @@ def score(
             *(f"--prediction.window={window}", "--prediction.overlap=0"),
             *("--threads", threads, *extra),
         )
+        probability = (folder / tone / "probability" / path.name for path in scenes)
+        call("classes", *probability, "--model", model, "--output-folder", folder / tone)
         total = Score()
         for name, (_, label) in changed.items():
             with rasterio.open(folder / tone / f"{name}.tif") as dataset:

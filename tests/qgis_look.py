@@ -13,6 +13,9 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"
 from qgis.core import (
     Qgis,
     QgsApplication,
+    QgsExpression,
+    QgsExpressionContext,
+    QgsExpressionContextUtils,
     QgsMapRendererParallelJob,
     QgsMapSettings,
     QgsProject,
@@ -30,6 +33,7 @@ def corners(box):
 def draw(project, layers, box, size, path):
     """Render layers, the uppermost first, to a PNG; return what went wrong."""
     settings = QgsMapSettings()
+    settings.setLabelingEngineSettings(project.labelingEngineSettings())
     settings.setDestinationCrs(project.crs())
     settings.setTransformContext(project.transformContext())
     settings.setLayers(layers)
@@ -44,6 +48,17 @@ def draw(project, layers, box, size, path):
     return [error.message for error in job.errors()]
 
 
+def labels(layer):
+    """Return what is written beside the features of a layer."""
+    expression = QgsExpression(layer.labeling().settings().fieldName)
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+    written = []
+    for feature in layer.getFeatures():
+        context.setFeature(feature)
+        written.append(expression.evaluate(context))
+    return written
+
+
 def tell(layer):
     """Return what QGIS made of a layer."""
     told = {
@@ -56,7 +71,7 @@ def tell(layer):
     }
     if hasattr(layer, "featureCount"):
         told["features"] = layer.featureCount()
-        told["labelled"] = layer.labelsEnabled()
+        told["labels"] = labels(layer) if layer.labelsEnabled() else []
         told["sorted"] = layer.attributeTableConfig().sortExpression()
         if told["renderer"] == "categorizedSymbol":
             told["categories"] = [category.value() for category in layer.renderer().categories()]
@@ -81,7 +96,7 @@ def main():
     is_read = project.read(arguments.project)
     root = project.layerTreeRoot()
     view = project.viewSettings().defaultViewExtent()
-    box = QgsRectangle(*arguments.extent) if arguments.extent else QgsRectangle(view)
+    box = QgsRectangle(*arguments.extent) if arguments.extent else canvas.extent()
     shown = [layer for layer in root.layerOrder() if root.findLayer(layer.id()).isVisible()]
     themes = project.mapThemeCollection()
     pictures = {"": shown} | {name: themes.mapThemeVisibleLayers(name) for name in arguments.theme}
@@ -95,7 +110,7 @@ def main():
         "error": project.error(),
         "crs": project.crs().authid(),
         "extent": corners(view),
-        "opens_at_all": canvas.extent().contains(view),
+        "opens_at": corners(canvas.extent()),
         "groups": {
             group.name(): [tell(node.layer()) for node in group.findLayers()]
             for group in root.findGroups()

@@ -360,20 +360,21 @@ def pixelwise_layer(tensor):
     return answer
 
 
+def blurring_layers(tensor):
+    import keras
+
+    layer = keras.layers.Conv2D(1, 5, padding="same", use_bias=False)
+    answer = layer(tensor)
+    kernel = np.zeros((5, 5, 3, 1))
+    kernel[:, :, 0] = 1 / 25
+    layer.set_weights([kernel])
+    return answer
+
+
 @pytest.fixture(scope="session")
 def blurring(save_model) -> Path:
     """A network that answers the mean of the first band over 5 x 5 pixels."""
-    import keras
-
-    def layers(tensor):
-        layer = keras.layers.Conv2D(1, 5, padding="same", use_bias=False)
-        answer = layer(tensor)
-        kernel = np.zeros((5, 5, 3, 1))
-        kernel[:, :, 0] = 1 / 25
-        layer.set_weights([kernel])
-        return answer
-
-    return save_model(layers, card_for())
+    return save_model(blurring_layers, card_for())
 
 
 @pytest.fixture(scope="session")
@@ -406,10 +407,22 @@ def write_scene(path: Path, grid: Grid, picture: np.ndarray, nodata: float | Non
     return path
 
 
-def predict(model: Path, folder: Path, *scenes: Path, window=32, overlap=8, extra=()) -> int:
-    arguments = ["predictions", *map(str, scenes), "--model", str(model)]
+def predict(
+    model: Path, folder: Path, *scenes: Path, window=32, overlap=8, others=(), extra=()
+) -> int:
+    """Predict by one network, or the mean with others, and tell the classes apart."""
+    models = [str(model), *map(str, others)]
+    arguments = ["predictions", *map(str, scenes), "--model", *models]
     arguments += ["--output-folder", str(folder), f"--prediction.window={window}"]
-    return main([*arguments, f"--prediction.overlap={overlap}", *extra])
+    code = main([*arguments, f"--prediction.overlap={overlap}", *extra])
+    return code or classify(models, folder, *scenes)
+
+
+def classify(models, folder: Path, *scenes: Path, extra=()) -> int:
+    probability = [str(folder / "probability" / scene.name) for scene in scenes]
+    return main(
+        ["classes", *probability, "--model", *models, "--output-folder", str(folder), *extra]
+    )
 
 
 def read(path: Path) -> np.ndarray:
@@ -455,7 +468,40 @@ def test_a_brighter_flight_is_predicted_as_what_the_network_was_trained_on(tmp_p
     with rasterio.open(tmp_path / "out" / "brighter.tif") as dataset:
         assert dataset.tags()["ROADMASK_TONE"].startswith("140.0 ± 40.0 to 60.0 ± 20.0, ")
     with rasterio.open(tmp_path / "out" / "other.tif") as dataset:
-        assert "ROADMASK_TONE" not in dataset.tags()
+        assert dataset.tags()["ROADMASK_TONE"] == "as it is"
+        assert json.loads(dataset.tags()["ROADMASK_SETTINGS"])["prediction.tone"] == "match"
+
+
+def test_beyond_its_border_a_sheet_sees_its_neighbour_in_that_ones_own_tone(tmp_path, save_model):
+    trained = {"band_mean": (60.0, 50.0, 40.0), "band_deviation": (20.0, 10.0, 30.0)}
+    model = save_model(blurring_layers, card_for(**trained))
+    picture = np.maximum(picture_of(128, 64, bands=3) // 3, 1)
+    west, east = grid_at(0, 0, 64, 64), grid_at(64, 0, 64, 64)
+    brighter = (2 * picture + 20).astype(np.uint8)
+    for folder, pixels in (("alike", picture), ("apart", brighter)):
+        write_scene(tmp_path / folder / "west.tif", west, picture[:, :, :64])
+        write_scene(tmp_path / folder / "east.tif", east, pixels[:, :, 64:])
+    flight = {
+        "scenes": ["east"],
+        "pixels": 1,
+        "mean": [2 * mean + 20 for mean in trained["band_mean"]],
+        "deviation": [2 * deviation for deviation in trained["band_deviation"]],
+    }
+    (tmp_path / "flight.json").write_text(json.dumps(flight), encoding="utf-8")
+
+    found = {}
+    for name, folder, flights in (
+        ("alike", "alike", ()),
+        ("matched", "apart", ("--flights", str(tmp_path / "flight.json"))),
+        ("as it is", "apart", ()),
+    ):
+        extra = ("--neighbours", str(tmp_path / folder / "east.tif"), *flights)
+        out = tmp_path / "out" / name
+        assert predict(model, out, tmp_path / folder / "west.tif", extra=extra) == 0
+        found[name] = read(out / "probability" / "west.tif")
+
+    assert np.array_equal(found["matched"], found["alike"])
+    assert not np.array_equal(found["as it is"], found["alike"])
 
 
 def test_a_network_of_pixels_gives_its_formula_on_every_pixel(tmp_path, pixelwise):
@@ -483,13 +529,14 @@ def test_rasters_tell_all_about_themselves(tmp_path, pixelwise):
             tags = dataset.tags()
             assert tags["ROADMASK_SOURCE"] == "a.jp2"
             assert tags["ROADMASK_MODEL_SHA256"] == sha256(pixelwise)
-            assert json.loads(tags["ROADMASK_SETTINGS"]) == {
+            threshold = {"prediction.threshold": 100 / 254} if path == "a.tif" else {}
+            assert json.loads(tags["ROADMASK_SETTINGS"]) == threshold | {
                 "prediction.window": 256,
                 "prediction.overlap": 16,
                 "prediction.augmentation": "none",
                 "prediction.bands": [1, 2, 3],
                 "prediction.resample": False,
-                "prediction.threshold": 100 / 254,
+                "prediction.tone": "none",
                 "area": None,
             }
             assert str(tmp_path) not in json.dumps(tags)
@@ -725,10 +772,22 @@ def test_other_types_are_scaled_as_the_card_says_and_bands_taken_in_its_order(tm
 
 def test_the_threshold_of_the_settings_goes_before_the_cards(tmp_path, pixelwise):
     scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture_of(40, 40))
+    assert predict(pixelwise, tmp_path / "out", scene) == 0
     extra = ("--prediction.threshold", "0.8")
-    assert predict(pixelwise, tmp_path / "out", scene, extra=extra) == 0
+    assert classify([str(pixelwise)], tmp_path / "out", scene, extra=extra) == 0
     probability = read(tmp_path / "out" / "probability" / "a.tif")
     assert (read(tmp_path / "out" / "a.tif") == (probability >= 0.8 * 254)).all()
+    with rasterio.open(tmp_path / "out" / "a.tif") as dataset:
+        assert json.loads(dataset.tags()["ROADMASK_SETTINGS"])["prediction.threshold"] == 0.8
+
+
+def test_probabilities_of_another_network_are_told_apart_by_none(
+    tmp_path, pixelwise, blurring, capsys
+):
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture_of(40, 40))
+    assert predict(pixelwise, tmp_path / "out", scene) == 0
+    message = message_of(capsys, classify([str(blurring)], tmp_path / "out", scene))
+    assert "probability/a.tif: it was predicted with another model" in message
 
 
 def test_scenes_have_the_same_bytes_alone_and_together(tmp_path, pooling):
@@ -825,8 +884,7 @@ def test_several_models_are_averaged(tmp_path, save_model, pixelwise):
     other = save_model(opposite, card_for(threshold=150 / 254))
     picture = picture_of(40, 40)
     scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture)
-    extra = ("--model", str(pixelwise), str(other))
-    assert predict(pixelwise, tmp_path / "out", scene, extra=extra) == 0
+    assert predict(pixelwise, tmp_path / "out", scene, others=[other]) == 0
     assert_nearest(read(tmp_path / "out/probability/a.tif")[0], np.full((40, 40), 0.5))
     with rasterio.open(tmp_path / "out" / "a.tif") as dataset:
         tags = dataset.tags()
@@ -982,6 +1040,13 @@ def test_values_of_another_kind_are_refused(tmp_path, save_model, capsys, dtype,
     assert f"{scene}: {words.format(model)}" in message
 
 
+def test_bands_that_stand_for_others_and_are_not_there_are_named(tmp_path, pixelwise, capsys):
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture_of(40, 40))
+    extra = ("--prediction.bands", "1,2,9")
+    message = message_of(capsys, predict(pixelwise, tmp_path / "out", scene, extra=extra))
+    assert f"{scene}: it has 4 bands, and prediction.bands names band 9. Name in " in message
+
+
 def test_another_number_of_bands_than_the_networks_is_refused(tmp_path, pixelwise, capsys):
     scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), picture_of(40, 40))
     extra = ("--prediction.bands", "4,3")
@@ -1061,6 +1126,7 @@ def test_two_scenes_of_one_name_are_refused(tmp_path, pixelwise, scene, capsys):
 
 @pytest.mark.parametrize("threshold", ["0", "1.5", "nan"])
 def test_an_impossible_threshold_is_refused(tmp_path, pixelwise, scene, capsys, threshold):
+    assert predict(pixelwise, tmp_path / "out", scene) == 0
     extra = ("--prediction.threshold", threshold)
-    message = message_of(capsys, predict(pixelwise, tmp_path / "out", scene, extra=extra))
+    message = message_of(capsys, classify([str(pixelwise)], tmp_path / "out", scene, extra=extra))
     assert "prediction.threshold:" in message

@@ -18,6 +18,7 @@ import pytest
 import rasterio
 from affine import Affine
 from qgis_program import look
+from rasterio.coords import BoundingBox
 from rasterio.crs import CRS
 from rasterio.warp import transform_bounds
 from shapely import LineString, Point, box
@@ -40,6 +41,7 @@ WIDTH, HEIGHT = 160, 120
 WHOLE = Grid(2 * WIDTH, HEIGHT + 40, Affine(0.5, 0, 987136, 0, -0.5, 210432), FEET)
 # The second sheet lies lower: two corners of the whole are on no sheet.
 SHEETS = {"east": WHOLE.window(WIDTH, 40, WIDTH, HEIGHT), "west": WHOLE.window(0, 0, WIDTH, HEIGHT)}
+NETWORK = ["Crossings and ends", "Centerlines", "Road polygons"]
 ORANGE = np.array([240, 110, 30])
 QML = (
     '<qgis><renderer-v2 type="categorizedSymbol" attr="split"><categories><category symbol="0" '
@@ -196,18 +198,28 @@ def document(results: Path, *names: str) -> Element:
     return ElementTree.fromstring(project_text(describe(made_of(results, *names), results)))
 
 
+def corners_of(root: Element) -> list[float]:
+    return [float(part.text) for part in root.find("mapcanvas/extent")]
+
+
+def with_margin(box: BoundingBox) -> list[float]:
+    """A twentieth on each side, where labels have room."""
+    across, up = (box.right - box.left) / 20, (box.top - box.bottom) / 20
+    return [box.left - across, box.bottom - up, box.right + across, box.top + up]
+
+
 def test_groups_and_layers_from_the_top(results):
     root = read(results / "roads.qgz")
     assert groups_of(root) == {
-        "Changes": ["changes"],
-        "Road network": ["nodes", "edges", "roads"],
-        "Split": ["tiles", "blocks"],
-        "Pieces of ground": ["throats", "pieces"],
-        "Predictions": ["prediction", "probability of road"],
-        "Labels": ["mask"],
-        "Pictures": ["picture"],
+        "Changes": ["Changes"],
+        "Road network": NETWORK,
+        "Split": ["Tiles by split", "Blocks by split"],
+        "Pieces of ground": ["Throats", "Pieces of ground"],
+        "Predictions": ["Prediction", "Probability of road"],
+        "Labels": ["Mask"],
+        "Pictures": ["Picture"],
     }
-    assert shown(root) == ["changes", "mask", "picture"]
+    assert shown(root) == ["Changes", "Mask", "Picture"]
 
 
 def test_every_path_is_relative_and_there(results):
@@ -228,7 +240,7 @@ def test_layers_tree_order_and_themes_name_the_same_layers(results):
     assert len(set(keys)) == len(keys)
     assert [layer.attrib["id"] for layer in root.iter("layer-tree-layer")] == keys
     assert [layer.attrib["id"] for layer in root.findall("layerorder/layer")] == keys
-    picture = layer_of(root, "picture").findtext("id")
+    picture = layer_of(root, "Picture").findtext("id")
     themes = root.findall("visibility-presets/visibility-preset")
     assert len(themes) == 7
     for theme in themes:
@@ -242,7 +254,7 @@ def test_the_map_opens_in_the_datas_crs_at_the_datas_extent(results):
     assert root.findtext("projectCrs/spatialrefsys/authid") == "EPSG:2263"
     canvas = root.find("mapcanvas")
     assert canvas.attrib["name"] == "theMapCanvas"
-    assert [float(part.text) for part in canvas.find("extent")] == list(WHOLE.bounds)
+    assert corners_of(root) == with_margin(WHOLE.bounds)
 
 
 def test_the_bytes_depend_on_the_results_alone(results, tmp_path):
@@ -254,17 +266,17 @@ def test_the_bytes_depend_on_the_results_alone(results, tmp_path):
 def test_what_the_run_did_not_make_is_left_out(results):
     root = document(results, "pictures", "predictions", "probability")
     assert groups_of(root) == {
-        "Predictions": ["prediction", "probability of road"],
-        "Pictures": ["picture"],
+        "Predictions": ["Prediction", "Probability of road"],
+        "Pictures": ["Picture"],
     }
     # Without labels the prediction is what there is to see.
-    assert shown(root) == ["prediction", "picture"]
+    assert shown(root) == ["Prediction", "Picture"]
     names = [theme.attrib["name"] for theme in root.iter("visibility-preset")]
     assert names == ["Predictions", "Probability"]
 
 
 def test_class_rasters_keep_their_colours_half_seen_through(results):
-    renderer = layer_of(read(results / "roads.qgz"), "mask").find("pipe/rasterrenderer")
+    renderer = layer_of(read(results / "roads.qgz"), "Mask").find("pipe/rasterrenderer")
     assert renderer.attrib["opacity"] == "0.5"
     entries = {entry.attrib["label"]: entry.attrib for entry in renderer.iter("paletteEntry")}
     assert entries["road"]["color"] == "#f06e1e"
@@ -272,12 +284,12 @@ def test_class_rasters_keep_their_colours_half_seen_through(results):
 
 
 def test_the_split_looks_as_its_own_file_says(results):
-    categories = layer_of(read(results / "roads.qgz"), "blocks").iter("category")
+    categories = layer_of(read(results / "roads.qgz"), "Blocks by split").iter("category")
     assert [category.attrib["value"] for category in categories] == ["train"]
 
 
 def test_the_most_certain_change_comes_first(results):
-    layer = layer_of(read(results / "roads.qgz"), "changes")
+    layer = layer_of(read(results / "roads.qgz"), "Changes")
     assert layer.find("attributetableconfig").attrib["sortExpression"] == '"confidence"'
     assert layer.find("attributetableconfig").attrib["sortOrder"] == "1"  # falling
     clause = layer.find("renderer-v2/orderby/orderByClause")
@@ -294,33 +306,34 @@ def test_several_crs_and_kinds_of_pictures_get_a_layer_each(tmp_path):
     root = document(tmp_path, "pictures", "masks", "pieces")
     assert groups_of(root) == {
         "Pieces of ground": [
-            "throats (epsg2263)", "throats (epsg32118)", "pieces (epsg2263)", "pieces (epsg32118)",
+            "Throats (epsg2263)",
+            "Throats (epsg32118)",
+            "Pieces of ground (epsg2263)",
+            "Pieces of ground (epsg32118)",
         ],
-        "Labels": ["mask (epsg2263 0.5)", "mask (epsg32118 0.3)"],
-        "Pictures": ["picture (epsg2263 0.5-uint8x4)", "picture (epsg32118 0.3-uint16x3)"],
+        "Labels": ["Mask (epsg2263 0.5)", "Mask (epsg32118 0.3)"],
+        "Pictures": ["Picture (epsg2263 0.5-uint8x4)", "Picture (epsg32118 0.3-uint16x3)"],
     }  # fmt: skip
     # The map is in the CRS that most sheets have, and holds them all.
     assert root.findtext("projectCrs/spatialrefsys/authid") == "EPSG:2263"
     left, bottom, right, top = transform_bounds(METRES, FEET, *metres.bounds)
-    held = [float(part.text) for part in root.find("mapcanvas/extent")]
     whole = WHOLE.bounds
-    assert held == pytest.approx(
-        [
-            min(left, whole.left),
-            min(bottom, whole.bottom),
-            max(right, whole.right),
-            max(top, whole.top),
-        ]
+    box = BoundingBox(
+        min(left, whole.left),
+        min(bottom, whole.bottom),
+        max(right, whole.right),
+        max(top, whole.top),
     )
+    assert corners_of(root) == pytest.approx(with_margin(box))
     # Other types than bytes are stretched.
-    deep = layer_of(root, "picture (epsg32118 0.3-uint16x3)")
+    deep = layer_of(root, "Picture (epsg32118 0.3-uint16x3)")
     low, high = (
         float(deep.findtext(f".//redContrastEnhancement/{name}Value")) for name in ("min", "max")
     )
     assert 4000 <= low < 6000
     assert 18000 < high < 20000
     assert (
-        layer_of(root, "picture (epsg2263 0.5-uint8x4)").find(".//redContrastEnhancement") is None
+        layer_of(root, "Picture (epsg2263 0.5-uint8x4)").find(".//redContrastEnhancement") is None
     )
 
 
@@ -328,7 +341,7 @@ def test_several_classes_have_a_layer_of_probability_each(tmp_path):
     draw_sheet(tmp_path, "a", SHEETS["west"], classes=("road", "water"))
     join(tmp_path)
     root = document(tmp_path, "pictures", "probability")
-    names = ["probability of road", "probability of water"]
+    names = ["Probability of road", "Probability of water"]
     assert groups_of(root)["Predictions"] == names
     bands = [layer_of(root, name).find(".//rasterrenderer").attrib["band"] for name in names]
     assert bands == ["1", "2"]
@@ -342,14 +355,14 @@ def test_bands_named_by_their_colours_win_over_their_order(tmp_path):
         kinds = rasterio.enums.ColorInterp
         dataset.colorinterp = [kinds.undefined, kinds.red, kinds.green, kinds.blue]
     join(tmp_path)
-    renderer = layer_of(document(tmp_path, "pictures"), "picture").find(".//rasterrenderer")
+    renderer = layer_of(document(tmp_path, "pictures"), "Picture").find(".//rasterrenderer")
     assert [renderer.attrib[f"{name}Band"] for name in ("red", "green", "blue")] == ["2", "3", "4"]
 
 
 def test_one_band_is_grey(tmp_path):
     draw_sheet(tmp_path, "a", SHEETS["west"], bands=1)
     join(tmp_path)
-    renderer = layer_of(document(tmp_path, "pictures"), "picture").find(".//rasterrenderer")
+    renderer = layer_of(document(tmp_path, "pictures"), "Picture").find(".//rasterrenderer")
     assert renderer.attrib["type"] == "singlebandgray"
 
 
@@ -382,11 +395,9 @@ def test_a_list_of_vectors_stands_for_its_files(results, tmp_path):
         (folder / "roads.json").write_text(json.dumps({"files": entries}))
         return [layer.name for layer in describe(made, tmp_path / "results").groups[0].layers]
 
-    assert names() == [
-        f"{layer} ({group})" for layer in ("nodes", "edges", "roads") for group in "ab"
-    ]
+    assert names() == [f"{layer} ({group})" for layer in NETWORK for group in "ab"]
     del entries[0]
-    assert names() == ["nodes", "edges", "roads"]
+    assert names() == NETWORK
 
 
 @pytest.mark.parametrize(
@@ -456,6 +467,7 @@ def seen(results, tmp_path_factory) -> Seen:
     shutil.copytree(results, moved)
     before = state(moved)
     size = ("--size", str(WHOLE.width), str(WHOLE.height))
+    size += ("--extent", *map(str, WHOLE.bounds))
     told = look(moved / "roads.qgz", folder / "out", *size, "--theme=Labels", "--theme=Probability")
     return Seen(told, folder / "out", before, state(moved))
 
@@ -475,32 +487,35 @@ class TestInQgis:
     def test_crs_extent_order_and_what_is_shown(self, seen):
         assert seen.told["crs"] == "EPSG:2263"
         assert seen.told["extent"] == list(WHOLE.bounds)
-        assert seen.told["opens_at_all"]
-        assert seen.told["shown"] == ["changes", "mask", "picture"]
-        assert seen.told["order"][0] == "changes"
-        assert seen.told["order"][-1] == "picture"
+        left, bottom, right, top = seen.told["opens_at"]
+        whole = with_margin(WHOLE.bounds)
+        assert left <= whole[0] and bottom <= whole[1]
+        assert right >= whole[2] and top >= whole[3]
+        assert seen.told["shown"] == ["Changes", "Mask", "Picture"]
+        assert seen.told["order"][0] == "Changes"
+        assert seen.told["order"][-1] == "Picture"
         assert len(seen.told["themes"]) == 7
 
     def test_renderers_are_those_that_were_meant(self, seen):
         layers = {layer["name"]: layer for group in seen.told["groups"].values() for layer in group}
         assert {name: layer["renderer"] for name, layer in layers.items()} == {
-            "changes": "categorizedSymbol",
-            "nodes": "categorizedSymbol",
-            "edges": "graduatedSymbol",
-            "roads": "categorizedSymbol",
-            "tiles": "categorizedSymbol",
-            "blocks": "categorizedSymbol",
-            "throats": "categorizedSymbol",
-            "pieces": "categorizedSymbol",
-            "prediction": "paletted",
-            "probability of road": "singlebandpseudocolor",
-            "mask": "paletted",
-            "picture": "multibandcolor",
+            "Changes": "categorizedSymbol",
+            "Crossings and ends": "categorizedSymbol",
+            "Centerlines": "graduatedSymbol",
+            "Road polygons": "categorizedSymbol",
+            "Tiles by split": "categorizedSymbol",
+            "Blocks by split": "categorizedSymbol",
+            "Throats": "categorizedSymbol",
+            "Pieces of ground": "categorizedSymbol",
+            "Prediction": "paletted",
+            "Probability of road": "singlebandpseudocolor",
+            "Mask": "paletted",
+            "Picture": "multibandcolor",
         }
-        assert layers["pieces"]["categories"] == ["road", "other", "unknown"]
-        assert layers["changes"]["categories"] == ["demolished", "paper", "new"]
-        assert layers["changes"]["labelled"]
-        assert layers["changes"]["sorted"] == '"confidence"'
+        assert layers["Pieces of ground"]["categories"] == ["road", "other", "unknown"]
+        assert layers["Changes"]["categories"] == ["demolished", "paper", "new"]
+        assert layers["Changes"]["labels"] == ["#1 new road 90 %"]
+        assert layers["Changes"]["sorted"] == '"confidence"'
 
     def test_road_lies_where_the_mask_says(self, seen, results):
         drawn = seen.picture("Labels")

@@ -100,6 +100,9 @@ class Page(HTMLParser):
         return [row for row in self.cells if tuple(row[: len(start)]) == start]
 
 
+WINDOWS = {"window": 512, "halo": 96, "step": 320}
+
+
 @dataclass
 class City:
     """A results folder, as the stages before leave it."""
@@ -110,6 +113,8 @@ class City:
     card: Card = CARD
     reference: bool = True
     extra: list[str] = field(default_factory=list)
+    # Those that the network saw, where they are not its card's.
+    bands: list[int] | None = None
 
     @property
     def results(self) -> Path:
@@ -157,8 +162,11 @@ class City:
         shares = {label: float((mask == value).mean()) for value, label in enumerate(self.names)}
         content = {"scene": name, "shares": shares | {"not known": float((mask == 255).mean())}}
         (results / "masks" / f"{name}.json").write_text(json.dumps(content))
+        seen = self.bands or list(self.card.bands)
         tags = {
-            "ROADMASK_SETTINGS": json.dumps({"prediction.threshold": self.card.threshold}),
+            "ROADMASK_SETTINGS": json.dumps(
+                {"prediction.threshold": self.card.threshold, "prediction.bands": seen}
+            ),
             "ROADMASK_MODEL_SHA256": model_sha256,
         }
         write_cog(
@@ -170,7 +178,7 @@ class City:
         )
         seam = {"border_jump": 0.021, "border_pairs": 300, "inner_jump": 0.02, "inner_pairs": 600}
         record = results / "predictions" / f"{name}.json"
-        record.write_text(json.dumps({"scene": name, "seam": seam}))
+        record.write_text(json.dumps({"scene": name, "seam": seam} | WINDOWS))
         values = range(1, 2) if self.card.outputs == 1 else range(self.card.outputs)
         probability = np.stack([np.where(predicted == value, 200, 30) for value in values])
         path = results / "predictions" / "probability" / f"{name}.tif"
@@ -311,11 +319,49 @@ def test_the_measure_of_the_seams_is_over_all_scenes_and_weighs_their_borders(ci
     assert '<dt>seams</dt><dd class="value">1.16</dd>' in city.page().text
 
 
+@pytest.mark.parametrize(("jump", "is_told"), [(0.0196, False), (0.0204, False), (0.021, True)])
+def test_seams_that_show_are_something_to_look_at(city, jump, is_told):
+    for name in city.scenes:
+        record = city.results / "predictions" / f"{name}.json"
+        content = json.loads(record.read_text())
+        content["seam"]["border_jump"] = jump
+        record.write_text(json.dumps(content))
+    told = "Where windows meet, the probability jumps 1.05 times as much as in one window"
+    assert (told in city.page().text) == is_told
+
+
+@pytest.mark.parametrize(
+    ("reach", "words"),
+    [
+        (107, "the network looks 107 pixels far, so a window's edge is not felt"),
+        (213, "the network looks 213 pixels far, so a window's edge may be felt"),
+        (None, "the network looks at the whole window, so a window's edge may be felt"),
+    ],
+)
+def test_the_halo_and_its_cost_are_stated(tmp_path, reach, words):
+    found = City(tmp_path, card=replace(CARD, reach=reach)).write().evaluate().page()
+    assert found.headlines()["halo"] == "96 px"
+    text = " ".join(found.words)
+    assert words in text
+    assert "it sees 2.56 pixels for each of a large sheet" in text
+
+
+def test_pictures_show_the_bands_that_the_network_saw(tmp_path):
+    pages = [
+        City(tmp_path / name, bands=bands).write().evaluate().page()
+        for name, bands in (("own", None), ("other", [3, 2, 1]))
+    ]
+    own, other = (found.all("img") for found in pages)
+    for one, two in zip(own, other, strict=True):
+        if one["alt"].startswith("Scene") or one["alt"].endswith(": picture"):
+            assert one["src"] != two["src"]
+
+
 def test_pictures_of_one_window_have_no_seams_to_measure(city):
     for name in city.scenes:
         seam = {"border_jump": None, "border_pairs": 0, "inner_jump": None, "inner_pairs": 0}
         record = city.results / "predictions" / f"{name}.json"
-        record.write_text(json.dumps({"scene": name, "seam": seam}))
+        record.write_text(json.dumps({"scene": name, "seam": seam} | WINDOWS))
     assert "<dt>seams</dt>" not in city.page().text
 
 
@@ -479,7 +525,7 @@ def test_a_ready_model_has_neither_labels_nor_training(city):
     check_pictures(found)
     text = " ".join(found.words)
     assert "A ready network was applied" in text
-    assert found.headlines() == {"scenes predicted": "2", "seams": "1.05"}
+    assert found.headlines() == {"scenes predicted": "2", "seams": "1.05", "halo": "96 px"}
     for word in ("Training", "Evaluation", "Data set", "Confusion"):
         assert word not in found.words
     captions = [words for words in found.words if words in ("picture", "prediction", "probability")]
@@ -629,7 +675,7 @@ def test_what_is_to_be_looked_at_stays_readable(tmp_path, monkeypatch):
     card = replace(CARD, pixel_metres=0.3)
     text = " ".join(City(tmp_path, card=card).write().page(trained=False).words)
     assert "east: its pixels" in text
-    assert "and 1 more of these" in text
+    assert "and 2 more of these" in text
     assert "west: its pixels" not in text
 
 

@@ -54,6 +54,21 @@ def measure(scene: Path, output: Path, *extra: str) -> Tone:
     return Tone.read(output)
 
 
+def test_other_values_than_those_learned_are_told_of_the_network_and_not_of_its_training(
+    tmp_path, capsys
+):
+    scene = tmp_path / "deep.tif"
+    write_cog(scene, GRID, np.full((3, *GRID.shape), 900, np.uint16))
+    output = tmp_path / "deep.json"
+    for extra, words in (
+        ((), "imagery.scale: "),
+        (("--new",), "it holds uint16, and the network was trained on bytes. Convert it first"),
+    ):
+        assert main(["tone", str(scene), "--output", str(output), *extra]) == 1
+        assert words in capsys.readouterr().err
+    assert not output.exists()
+
+
 # --- counts ------------------------------------------------------------------------------
 
 

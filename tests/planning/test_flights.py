@@ -52,5 +52,12 @@ def test_for_a_ready_model_every_folder_is_a_flight_and_scored_scenes_are_apart(
     [scored] = [name for name, scenes in made.flights.items() if scenes == ["a"]]
     assert scored.endswith("_scored")
     assert made.flight_files(["a"]) == [f"results/tone/flights/{scored}.json"]
-    assert made.flight_arguments(["c"])[0] == "--flights"
-    assert made.flight_arguments(["x"]) == []
+    assert made.flight_files(["x"]) == []
+
+
+def test_a_sheet_needs_the_flights_of_the_sheets_beside_it() -> None:
+    made = plan(model="m.keras")
+    flights = [name for name, scenes in made.flights.items() if scenes in (["b"], ["c"])]
+    assert made.flight_files(["b", "c"]) == [
+        f"results/tone/flights/{name}.json" for name in flights
+    ]

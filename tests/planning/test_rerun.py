@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from working_folder import Folder
+from working_folder import Folder, write_card
 
 from planning import documents, reruns
 from planning.plan import batches
@@ -165,10 +165,11 @@ def check(key: str, make_done: Callable[[str], Folder]) -> None:
     if value == leaves(Settings())[key]:
         pytest.skip(f"there is no other {key} yet")
     folder = make_done(method)
-    for name in ("more/d.jp2", "ready/d.png", "ready.keras"):
+    for name in ("more/d.jp2", "ready/d.png"):
         file = folder.path / name
         file.parent.mkdir(exist_ok=True)
         file.touch()
+    write_card(folder.path / "ready.keras")
 
     steps = folder.steps("--config", as_argument(changed(key, value)))
 
@@ -188,6 +189,19 @@ def test_every_row_is_needed() -> None:
 @pytest.mark.parametrize("key", QUICK)
 def test_a_change_reruns_what_the_table_says(key: str, make_done: Callable[[str], Folder]) -> None:
     check(key, make_done)
+
+
+def test_another_threshold_does_not_run_the_network(make_done: Callable[[str], Folder]) -> None:
+    jobs = make_done(REGIONS).jobs("--config", "prediction={threshold: 0.4}")
+    assert jobs["classify_batch_0001"] == 1
+    assert not any(name.startswith("predict_") for name in jobs)
+
+
+def test_another_spelling_of_a_length_runs_nothing(make_done: Callable[[str], Folder]) -> None:
+    folder = make_done(REGIONS)
+    assert (
+        folder.steps("--config", "vectors={tolerance: 1.50px}", "lines={halo: 200.0  ft}") == set()
+    )
 
 
 @pytest.mark.slow

@@ -169,6 +169,10 @@ def test_networks_are_as_the_package_has_them() -> None:
         ("selection: {max_road_share: 0.001}", "selection.min_road_share: 0.01 is above"),
         ("prediction: {overlap: 256}", "prediction.overlap: 256 on each side leaves nothing"),
         ("prediction: {bands: [4, 3, 2]}", "prediction.bands: has no effect: imagery that is"),
+        (
+            "prediction: {bands: [4, 3], paths: [a.jp2]}",
+            "prediction.bands: has 2 bands, and the network sees 3. Name for each of them",
+        ),
         ("prediction: {model: [a.keras, b.h5]}", "prediction.model: 'b.h5' is no .keras file"),
         ("prediction: {model: weights.h5}", "prediction.model: 'weights.h5' is no .keras file"),
         ("training: {crop: 100}", "training.crop: 100 is no multiple of 16"),
@@ -277,6 +281,17 @@ def test_a_file_is_laid_over_the_defaults_key_by_key() -> None:
 
 def test_a_pixel_may_be_no_number() -> None:
     assert argument("k", settings("imagery: {nodata: .nan}").imagery.nodata) == "--k=nan"
+
+
+@pytest.mark.parametrize("text", ["60 ft", "60ft", " 60.0 ft ", "60. ft", "060.00  ft"])
+def test_a_distance_is_one_however_it_is_spelled(text: str) -> None:
+    assert settings(f"lines: {{halo: '{text}'}}").lines.halo == "60 ft"
+
+
+def test_small_and_signed_distances_keep_all_digits() -> None:
+    assert settings("vectors: {tolerance: 0.0000010 m}").vectors.tolerance == "0.000001 m"
+    shift = settings("labels: {shift: ['+ 1.50 ft', '-03.250 px']}").labels.shift
+    assert shift == ["1.5 ft", "-3.25 px"]
 
 
 def test_a_ready_model_needs_no_labels() -> None:

@@ -17,7 +17,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.rules import Rule
 from snakemake.settings.enums import Quietness
 from snakemake.settings.types import OutputSettings, ResourceSettings
-from working_folder import REPOSITORY, Folder, pictures
+from working_folder import REPOSITORY, Folder, pictures, write_card
 
 from planning import reruns
 from planning.plan import LABEL_KEYS, Plan, summary
@@ -231,6 +231,25 @@ def test_nested_values_on_the_command_line(folder: Folder) -> None:
     assert "--tiles.size=128 --tiles.overlap=8" in done.stdout
 
 
+def test_bands_of_a_ready_model_are_counted_before_anything_runs(own_folder: Folder) -> None:
+    assert own_folder.config is not None
+    for bands, message in (
+        ((1, 2, 3), "prediction.bands: has 2 bands, and the network sees 3. Name for each of"),
+        (None, "prediction.model: ready.keras: it can't be read as a .keras file"),
+    ):
+        model = own_folder.path / "ready.keras"
+        if bands is None:
+            model.write_text("no network", encoding="utf-8")
+        else:
+            write_card(model, bands)
+        prediction = {"model": "ready.keras", "paths": ["imagery/a.jp2"], "bands": [4, 3]}
+        own_folder.write_config({"dataset": "own", "prediction": prediction})
+        done = own_folder.snakemake("--dry-run")
+        assert done.returncode == 1
+        assert message in done.stdout
+        assert "Traceback" not in done.stdout
+
+
 def test_a_ready_model_touches_no_label_and_no_training(own_folder: Folder) -> None:
     model = own_folder.path / "ready.keras"
     model.touch()
@@ -252,6 +271,7 @@ def test_a_ready_model_touches_no_label_and_no_training(own_folder: Folder) -> N
         "join_flight": 1,
         "find_neighbours_predicted": 1,
         "predict_batch_0001": 1,
+        "classify_batch_0001": 1,
         "mosaic_predictions": 1,
         "draw_vectors": 1,
         "mosaic_probability": 1,

@@ -76,9 +76,30 @@ def test_odd_names_that_work(name: str) -> None:
     assert scenes(name) == {name.removesuffix(".jp2"): name}
 
 
-def test_a_folder_is_no_picture_and_no_table() -> None:
+def test_a_folder_stands_for_the_pictures_in_it() -> None:
+    touch("sheets/a.jp2", "sheets/b.TIF", "sheets/b.tfw", "sheets/c.txt", "sheets/more/d.jp2")
+    touch("other/e.png", "other/a.shp")
+    assert scenes("sheets/", "other/e.png", "other") == {
+        "a": "sheets/a.jp2",
+        "b": "sheets/b.TIF",
+        "e": "other/e.png",
+    }
+
+
+def test_a_folder_without_pictures_is_refused_with_what_to_write() -> None:
+    touch("sheets/more/d.jp2")
+    message = refusal("sheets")
+    assert message.startswith("imagery.paths: the folder 'sheets' holds no picture (.jp2, .j2k, ")
+    assert message.endswith("For those in folders in it, write sheets/**/*.jp2")
+    assert scenes("sheets/**/*.jp2") == {"d": "sheets/more/d.jp2"}
+
+
+def test_a_folder_is_no_single_picture_and_no_table() -> None:
     touch("sheets/a.jp2")
-    assert refusal("sheets/").endswith("is a folder. Name the pictures in it, such as sheets/*.tif")
+    with pytest.raises(
+        PlanningError, match=r"is a folder. Name the pictures in it, such as sheets"
+    ):
+        Catalogue().picture("labels.raster.path", "sheets/")
     with pytest.raises(PlanningError, match=r"selection\.review: 'sheets' is a folder"):
         Catalogue().table("selection.review", "sheets")
 

@@ -248,6 +248,10 @@ def _source_contradictions(settings: Settings) -> Iterator[Problem]:
             "has no effect: imagery that is trained on is seen by its imagery.bands. It is for "
             "that of prediction.paths, or for prediction.model",
         )
+    elif prediction.bands is not None and prediction.model is None:
+        sought, given = len(settings.imagery.bands), len(prediction.bands)
+        if sought != given:
+            yield Problem("prediction.bands", wrong_number_of_bands(given, sought))
     for model in prediction.models:
         if not model.endswith(".keras"):
             yield Problem("prediction.model", f"{model!r} is no .keras file")
@@ -286,6 +290,14 @@ def _class_contradictions(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             "classes", f"{table.texts[0]!r} is text, but a label raster holds numbers or colours"
         )
+
+
+def wrong_number_of_bands(given: int, sought: int) -> str:
+    """Say that `prediction.bands` can't stand for all bands of the network."""
+    return (
+        f"has {given} bands, and the network sees {sought}. Name for each of them the band that "
+        "stands for it"
+    )
 
 
 def missing_label_sources(settings: Settings) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ import json
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from planning.flights import flights
 from planning.settings import Layer, Settings
 from planning.sources import Catalogue, Scenes, Source
 from roadmask.demo import layout
+from roadmask.errors import InputError
+from roadmask.model.card import read_card
 
 # Sheets that share one start of TensorFlow: 12 s among so many are little, and a sheet that
 # changes takes no more than these with it.
@@ -287,6 +289,26 @@ class Plan:
             more = [f"labels.raster.path: and {others} more scenes have none"] if others > 0 else []
             raise PlanningError(*problems[:TOLD], *more)
 
+    def require_bands_of_network(self) -> None:
+        """Refuse `prediction.bands` that are not as many as those of a ready network.
+
+        Raises
+        ------
+        PlanningError
+            If they are not, or the network's file does not tell.
+        """
+        given = self.settings.prediction.bands
+        if given is None or not self.predicts_only:
+            return
+        for path in self.files("prediction.model"):
+            try:
+                sought = len(read_card(path).bands)
+            except InputError as error:
+                raise PlanningError(f"prediction.model: {error}") from None
+            if sought != len(given):
+                problem = checks.wrong_number_of_bands(len(given), sought)
+                raise PlanningError(f"prediction.bands: {problem}")
+
     def require_label_sources(self) -> None:
         """Refuse to make labels without what they are made from.
 
@@ -305,6 +327,10 @@ class Plan:
     def predicts_only(self) -> bool:
         """Whether a ready model is applied, and nothing is trained."""
         return self.settings.prediction.model is not None
+
+    def is_trained_on(self, scene: str) -> bool:
+        """Whether the network of this run learns from a scene."""
+        return not self.predicts_only and scene in self.scenes.training
 
     @cached_property
     def flights(self) -> dict[str, list[str]]:
@@ -327,11 +353,6 @@ class Plan:
             for name, scenes in self.flights.items()
             if not set(batch).isdisjoint(scenes)
         ]
-
-    def flight_arguments(self, batch: Collection[str]) -> list[str]:
-        """Return the same as arguments; none where the scenes stay as they are."""
-        files = self.flight_files(batch)
-        return ["--flights", *files] if files else []
 
     @cached_property
     def batches(self) -> dict[str, list[str]]:
@@ -393,10 +414,17 @@ def sheets_beside(index: str | Path, batch: Iterable[str]) -> list[str]:
         If the file can't be read.
     """
     try:
-        found = json.loads(Path(index).read_text(encoding="utf-8"))["neighbours"]
+        found = _neighbours(Path(index), Path(index).stat().st_mtime_ns)
         return sorted({other for name in batch for other in found[name]})
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise PlanningError(f"{index} can't be read ({error!r}). Remove it and run again") from None
+
+
+@lru_cache(maxsize=4)
+def _neighbours(index: Path, _state: int) -> dict[str, list[str]]:
+    """Read who lies beside whom, anew when the file's state is another: each batch asks."""
+    found: dict[str, list[str]] = json.loads(index.read_text(encoding="utf-8"))["neighbours"]
+    return found
 
 
 def batches(names: Iterable[str], size: int = BATCH) -> Iterator[list[str]]:

@@ -24,6 +24,7 @@ STEPS = (
     "predictions",
     "vectors",
     "changes",
+    "project",
     "evaluation",
     "report",
 )
@@ -51,15 +52,16 @@ RULES = {
     "export_model": "exports",
     "find_neighbours_*": "predictions",
     "predict_*": "predictions",
+    "classify_*": "predictions",
     "mosaic_predictions": "predictions",
     "draw_vectors": "vectors",
     "score_vectors": "vectors",
     "find_changes": "changes",
     "evaluate": "evaluation",
-    "mosaic_scenes": "report",
-    "mosaic_probability": "report",
-    "join_pieces": "report",
-    "write_project": "report",
+    "mosaic_scenes": "project",
+    "mosaic_probability": "project",
+    "join_pieces": "project",
+    "write_project": "project",
     "write_report": "report",
 }
 
@@ -140,8 +142,8 @@ TABLE = (
         ("selection", "report"),
         "the page for reviewing, and the report's list of settings",
     ),
-    Row(("vectors.*",), ("vectors", "report")),
-    Row(("changes.*",), ("changes", "report")),
+    Row(("vectors.*",), ("vectors", "project", "report")),
+    Row(("changes.*",), ("changes", "project", "report")),
     Row(("evaluation.*",), _since("evaluation")),
     Row(("selection.*",), _AFTER_SELECTION),
     Row(("split.*",), _since("dataset")),
@@ -153,23 +155,23 @@ TABLE = (
     Row(("model.*", "training.*"), _since("model")),
     Row(
         ("prediction.paths",),
-        ("scenes", "predictions", "vectors", "report"),
+        ("scenes", "predictions", "vectors", "project", "report"),
         "of added sheets, and of those in one folder with them where `prediction.tone` matches it; "
         "the model stays, and so do the figures",
     ),
     Row(
         ("prediction.model",),
-        ("predictions", "vectors", "report"),
+        ("predictions", "vectors", "project", "report"),
         "which is all that the default target then makes",
     ),
     Row(
         ("prediction.tone",),
-        ("predictions", "vectors", "report"),
+        ("predictions", "vectors", "project", "report"),
         "of imagery from other folders than what was trained on",
     ),
     Row(
         ("prediction.bands",),
-        ("predictions", "vectors", "report"),
+        ("predictions", "vectors", "project", "report"),
         "of imagery that is not trained on",
     ),
     Row(
@@ -178,9 +180,13 @@ TABLE = (
             "prediction.overlap",
             "prediction.augmentation",
             "prediction.resample",
-            "prediction.threshold",
         ),
         _since("predictions"),
+    ),
+    Row(
+        ("prediction.threshold",),
+        _since("predictions"),
+        "from the probabilities that are there: the network does not run again",
     ),
 )
 

@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -113,9 +114,15 @@ def _distance(
                 "{text} is too long: at most {most} km, or {pixels} px",
                 {"text": text, "most": f"{most_metres / 1000:g}", "pixels": MOST_PIXELS},
             )
-        return text
+        return _spelled(text)
 
     return AfterValidator(check)
+
+
+def _spelled(text: str) -> str:
+    """Write a distance in one way, so that another spelling of it runs nothing again."""
+    number, unit = re.fullmatch(PATTERN, text).groups()  # type: ignore[union-attr]
+    return f"{Decimal(number).normalize():f} {unit}"
 
 
 def _no_bare_number(value: object) -> object:
@@ -150,7 +157,9 @@ def _move(text: str) -> str:
             "{text} is no distance with a unit, such as -3 ft",
             {"text": json.dumps(text)},
         )
-    return text
+    bare = text.strip()
+    sign = "-" if bare.startswith("-") else ""
+    return sign + _spelled(bare.lstrip("+-"))
 
 
 Move = Annotated[
@@ -296,7 +305,7 @@ class Imagery(Section):
 
     paths: Paths = Field(
         default=[],
-        description="files and globs: JP2, GeoTIFF, PNG; also /vsizip/, /vsis3/, /vsicurl/ paths",
+        description="files, folders, globs: JP2, GeoTIFF, PNG; /vsizip/, /vsis3/, /vsicurl/ paths",
     )
     bands: Annotated[
         list[Annotated[int, Field(ge=1, le=65535)]],
@@ -669,7 +678,7 @@ class Prediction(Section):
     """Where and how the network is applied."""
 
     paths: Paths | None = Field(
-        default=None, description="imagery to predict on; null: the imagery above"
+        default=None, description="imagery to predict on, named likewise; null: the imagery above"
     )
     model: Text | Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None,

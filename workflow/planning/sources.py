@@ -18,6 +18,8 @@ REMOTE = re.compile(r"/vsi(s3|curl|gs|az|adls|oss|swift|hdfs|webhdfs)(_streaming
 ARCHIVE = re.compile(r"/vsi(zip|tar)/")
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".kmz", ".shz")
 
+# What a folder is searched for: the formats that stage `scenes` takes.
+PICTURE_SUFFIXES = (".jp2", ".j2k", ".tif", ".tiff", ".png")
 # What GDAL reads beside a picture, and what a vector file consists of. In small letters.
 PICTURE_SIDECARS = frozenset(
     {".aux.xml", ".wld", ".j2w", ".jpw", ".jp2w", ".jpgw", ".tfw", ".tifw", ".tiffw", ".pgw"}
@@ -95,19 +97,19 @@ class Catalogue:
         return self._source(key, path, frozenset())
 
     def pictures(self, key: str, patterns: Sequence[str]) -> dict[str, Source]:
-        """Return the pictures that paths and globs name, by their stems and in their order.
+        """Return the pictures that paths, folders and globs name, by their stems, in their order.
 
         Parameters
         ----------
         key
             The config key of `patterns`, for messages.
         patterns
-            Paths and globs, ``/vsizip/…/*.jp2`` among them.
+            Paths, folders and globs, ``/vsizip/…/*.jp2`` among them.
 
         Raises
         ------
         PlanningError
-            If a path leads nowhere, a glob matches nothing, or two files have one stem.
+            If a path leads nowhere, a folder or glob holds nothing, or two files have one stem.
         """
         problems: list[str] = []
         paths: dict[str, None] = {}
@@ -189,6 +191,8 @@ class Catalogue:
             return [pattern]
         if ARCHIVE.match(pattern):
             found = self._members(key, pattern)
+        elif Path(pattern).is_dir():
+            return self._pictures_in(key, pattern)
         elif not is_glob or Path(pattern).exists():
             return [pattern]
         else:
@@ -199,6 +203,20 @@ class Catalogue:
             ]
         if not found:
             raise PlanningError(f"{key}: nothing matches {pattern!r} (looked in {Path.cwd()})")
+        return found
+
+    def _pictures_in(self, key: str, folder: str) -> list[str]:
+        """Return the pictures in a folder, not those in folders in it."""
+        found = sorted(
+            normal(str(path))
+            for path in Path(folder).iterdir()
+            if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+        )
+        if not found:
+            raise PlanningError(
+                f"{key}: the folder {folder!r} holds no picture ({', '.join(PICTURE_SUFFIXES)}). "
+                f"For those in folders in it, write {folder}/**/*.jp2"
+            )
         return found
 
     def _members(self, key: str, pattern: str) -> list[str]:

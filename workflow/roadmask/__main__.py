@@ -34,6 +34,7 @@ COMMANDS = {
     "exports": "roadmask.model.exports",
     "neighbours": "roadmask.predictions.neighbours",
     "predictions": "roadmask.predictions",
+    "classes": "roadmask.predictions.classes",
     "evaluation": "roadmask.evaluation",
     "vectors": "roadmask.vectors",
     "score-vectors": "roadmask.vectors.score",

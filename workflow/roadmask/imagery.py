@@ -22,6 +22,7 @@ RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 # Low and high limit of each chosen band, which become 0 and 255.
 Scale = tuple[tuple[float, float], ...]
 
+BYTES = 255
 SCALE_KEY = "imagery.scale"
 BANDS_KEY = "imagery.bands"
 # Values are looked at on about this many pixels along each side, for a message.
@@ -91,15 +92,37 @@ def parse_scale(text: str | None, bands: int) -> Scale | None:
     return tuple((pair[0], pair[1]) for pair in limits)
 
 
-def check_network_bands(dataset: DatasetReader, bands: Sequence[int], model: str) -> None:
+def check_network_bands(
+    dataset: DatasetReader, bands: Sequence[int], model: str, *, are_stand_ins: bool = False
+) -> None:
     """Refuse a scene without the bands that a ready network sees.
+
+    Parameters
+    ----------
+    dataset
+        An open scene.
+    bands
+        1-based numbers of the bands.
+    model
+        The network's name.
+    are_stand_ins
+        Whether ``prediction.bands`` names them, and not the network itself.
 
     Raises
     ------
     InputError
         Naming the scene and the network.
     """
-    if any(band > dataset.count for band in bands):
+    missing = [band for band in bands if band > dataset.count]
+    if missing and are_stand_ins:
+        raise InputError(
+            dataset.name,
+            f"it has {dataset.count} bands, and prediction.bands names band "
+            f"{' and '.join(map(str, missing))}",
+            f"Name in prediction.bands, for each band that the network {model} sees, the one of "
+            "this imagery that stands for it",
+        )
+    if missing:
         raise InputError(
             dataset.name,
             f"it has {dataset.count} bands, and the network {model} sees its bands "
@@ -107,6 +130,43 @@ def check_network_bands(dataset: DatasetReader, bands: Sequence[int], model: str
             "Predict on imagery that has these bands, name those that stand for them in "
             "prediction.bands, or train a network with the imagery.bands that this imagery has",
         )
+
+
+def check_network_values(
+    dataset: DatasetReader, bands: Sequence[int], scale: Scale | None, network: str
+) -> None:
+    """Refuse a scene whose values are of another kind than those that a network learned.
+
+    Parameters
+    ----------
+    dataset
+        An open scene, which has the bands.
+    bands
+        1-based numbers of the bands.
+    scale
+        Limits of each band that the network was trained with; None where it was on bytes.
+    network
+        What it is called.
+
+    Raises
+    ------
+    InputError
+        Naming the scene and the network.
+    """
+    types = sorted({dataset.dtypes[band - 1] for band in bands})
+    limits = None if scale is None else max(high for _, high in scale)
+    if limits is None and types != ["uint8"]:
+        known = "bytes"
+    elif limits is not None and limits > BYTES and types == ["uint8"]:
+        known = f"values up to {limits:g}"
+    else:
+        return
+    raise InputError(
+        dataset.name,
+        f"it holds {' and '.join(types)}, and {network} was trained on {known}",
+        "Convert it first, by the same limits for all sheets (gdal_translate -scale), or predict "
+        "with a network that was trained on such imagery",
+    )
 
 
 def in_colour_order(dataset: DatasetReader, bands: Sequence[int]) -> list[int]:

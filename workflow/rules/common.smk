@@ -39,6 +39,14 @@ def literal(value):
     return lambda wildcards: value
 
 
+def many(files):
+    """Return a long list of inputs beside others that are given as rules' outputs.
+
+    Of a list, Snakemake hashes all files for each of them: minutes for thousands of sheets.
+    """
+    return lambda wildcards: list(files)
+
+
 def options(*names):
     """Return config leaves as a param that is both the arguments and the reason of a rerun."""
     return literal(PLAN.options(*names))
@@ -72,11 +80,29 @@ def beside(batch):
     """Return the scenes that a batch's windows see beyond the borders of its own."""
 
     def neighbours(wildcards):
-        group = getattr(checkpoints, f"find_neighbours_{PLAN.group_of(batch)}")
-        names = sheets_beside(group.get().output[0], batch)
-        return expand("<results>/scenes/{scene}.tif", scene=names)
+        return expand("<results>/scenes/{scene}.tif", scene=names_beside(batch))
 
     return neighbours
+
+
+def names_beside(batch):
+    """Return the names of these scenes, once it is known where sheets lie."""
+    group = getattr(checkpoints, f"find_neighbours_{PLAN.group_of(batch)}")
+    return sheets_beside(group.get().output[0], batch)
+
+
+def flights_beside(batch):
+    """Return the files of the other flights that the scenes beside a batch's belong to."""
+
+    def flights(wildcards):
+        own = PLAN.flight_files(batch)
+        if len(own) == len(PLAN.flights):
+            return []
+        return [
+            path for path in PLAN.flight_files(names_beside(batch)) if path not in own
+        ]
+
+    return flights
 
 
 def as_options(flags, files):

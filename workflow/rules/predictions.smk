@@ -41,11 +41,9 @@ for name, batch in PLAN.batches.items():
             neighbours=beside(batch),
             model=PLAN.files("prediction.model") or "<results>/model/model.keras",
             flights=PLAN.flight_files(batch),
+            flights_beside=flights_beside(batch),
             area=PLAN.layer("area").files,
         output:
-            classes=expand("<results>/predictions/{scene}.tif", scene=batch),
-            styles=expand("<results>/predictions/{scene}.qml", scene=batch),
-            names=expand("<results>/predictions/{scene}.tif.aux.xml", scene=batch),
             records=expand("<results>/predictions/{scene}.json", scene=batch),
             probability=expand(
                 "<results>/predictions/probability/{scene}.tif", scene=batch
@@ -66,8 +64,6 @@ for name, batch in PLAN.batches.items():
             averaging=options("prediction.augmentation"),
             resample=options("prediction.resample"),
             bands=literal(PLAN.bands_of(batch)),
-            threshold=options("prediction.threshold"),
-            flights=literal(PLAN.flight_arguments(batch)),
             model_state=PLAN.state("prediction.model"),
             area=literal(PLAN.layer("area").arguments),
             area_state=PLAN.layer("area").fingerprint,
@@ -78,9 +74,41 @@ for name, batch in PLAN.batches.items():
             "python -m roadmask predictions {input.scenes:q} --neighbours {input.neighbours:q}"
             " --model {input.model:q}"
             " {params.folder:q} {params.window:q} {params.overlap:q}"
-            " {params.averaging:q} {params.resample:q} {params.bands:q} {params.threshold:q}"
-            " {params.flights:q}"
-            " {params.area:q} --threads {threads} --log {log:q}"
+            " {params.averaging:q} {params.resample:q} {params.bands:q}"
+            " --flights {input.flights:q} {input.flights_beside:q} {params.area:q} --threads {threads} --log {log:q}"
+
+    # Apart, so that another threshold does not run the network again.
+    rule:
+        name:
+            f"classify_{name}"
+        input:
+            probability=expand(
+                "<results>/predictions/probability/{scene}.tif", scene=batch
+            ),
+            model=PLAN.files("prediction.model") or "<results>/model/model.keras",
+        output:
+            classes=expand("<results>/predictions/{scene}.tif", scene=batch),
+            styles=expand("<results>/predictions/{scene}.qml", scene=batch),
+            names=expand("<results>/predictions/{scene}.tif.aux.xml", scene=batch),
+        log:
+            f"<logs>/predictions/classes/{name}.log",
+        benchmark:
+            f"<benchmarks>/predictions/classes/{name}.tsv"
+        conda:
+            "../../envs/geo.yaml"
+        threads: 1
+        resources:
+            mem_mb=megabytes(1000),
+        params:
+            folder=f"--output-folder={PLAN.settings.results}/predictions",
+            threshold=options("prediction.threshold"),
+            model_state=PLAN.state("prediction.model"),
+            code=PLAN.code("predictions.classes"),
+        message:
+            f"Telling the classes of {len(batch)} scenes apart"
+        shell:
+            "python -m roadmask classes {input.probability:q} --model {input.model:q}"
+            " {params.folder:q} {params.threshold:q} --log {log:q}"
 
 
 rule mosaic_predictions:
@@ -113,9 +141,10 @@ rule mosaic_predictions:
 rule predictions:
     input:
         [
-            getattr(rules, f"predict_{name}").output
+            getattr(rules, f"{made}_{name}").output
             for name, batch in PLAN.batches.items()
             if set(batch) <= set(PLAN.prediction)
+            for made in ("predict", "classify")
         ],
         [
             f"<results>/neighbours/{PLAN.group_of(batch)}.json"

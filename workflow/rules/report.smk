@@ -11,13 +11,13 @@ IS_TRAINED = not PLAN.predicts_only
 
 rule write_report:
     input:
-        scenes=expand("<results>/scenes/{scene}.tif", scene=PLAN.scenes.all),
-        predictions=rules.predictions.input,
+        scenes=many(expand("<results>/scenes/{scene}.tif", scene=PLAN.scenes.all)),
+        predictions=many(rules.predictions.input),
         vectors=rules.draw_vectors.output,
         network=rules.score_vectors.output if PLAN.scores_vectors else [],
         model=PLAN.files("prediction.model") or "<results>/model/model.keras",
         history=rules.train_model.output.history if IS_TRAINED else [],
-        masks=rules.masks.input if IS_TRAINED else [],
+        masks=many(rules.masks.input if IS_TRAINED else []),
         selection=rules.summarize_selection.output if IS_TRAINED else [],
         dataset=rules.write_dataset.output.dataset if IS_TRAINED else [],
         split=rules.write_dataset.output.split if IS_TRAINED else [],

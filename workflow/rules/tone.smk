@@ -20,6 +20,7 @@ rule measure_tone:
         model=literal([f"--model={path}" for path in PLAN.files("prediction.model")]),
         model_state=PLAN.state("prediction.model"),
         bands=lambda wildcards: PLAN.bands_of([wildcards.scene]),
+        new=lambda wildcards: [] if PLAN.is_trained_on(wildcards.scene) else ["--new"],
         area=literal(PLAN.layer("area").arguments),
         area_state=PLAN.layer("area").fingerprint,
         code=PLAN.code("tone.command"),
@@ -27,7 +28,7 @@ rule measure_tone:
         "Measuring how bright {wildcards.scene} is"
     shell:
         "python -m roadmask tone {input.scene:q} --output {output:q} {params.pixels:q}"
-        " {params.model:q} {params.bands:q} {params.area:q} --log {log:q}"
+        " {params.model:q} {params.bands:q} {params.new:q} {params.area:q} --log {log:q}"
 
 
 rule join_flight:

@@ -8,6 +8,8 @@ from roadmask.predictions.lattice import Span
 
 PROBABILITY_STEPS = 254
 NODATA = 255
+# The tag that says what the bytes of a probability raster mean.
+SCALE_TAG = "ROADMASK_SCALE"
 
 
 class RowBlender:

@@ -1,4 +1,7 @@
-"""The command of stage `predictions`: which files, which settings, what is written."""
+"""The command that predicts: which files, which settings, what is written.
+
+It writes probabilities; `roadmask.predictions.classes` makes class rasters of them.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ from roadmask.imagery import (
     Scale,
     check_imagery,
     check_network_bands,
+    check_network_values,
     in_colour_order,
     parse_bands,
     read_network_input,
@@ -33,7 +37,7 @@ from roadmask.imagery import (
 from roadmask.model.card import Card
 from roadmask.model.joint import PIXEL_SIZE_SLACK, joint_name, joint_sha256, read_joint_card
 from roadmask.polygon_windows import PolygonWindows
-from roadmask.predictions.blending import NODATA, classes_of, probability_bytes
+from roadmask.predictions.blending import NODATA, SCALE_TAG, probability_bytes
 from roadmask.predictions.lattice import Lattice, Span, felt_reach
 from roadmask.predictions.picture import Picture, Sheet, neighbours_of
 from roadmask.predictions.resampling import interpolated, network_grid, open_on, scene_of
@@ -50,13 +54,6 @@ from roadmask.predictions.streaming import (
 )
 from roadmask.predictions.tone import Match, matches_of
 from roadmask.raster import cog_writer, environment
-from roadmask.style import (
-    Rgb,
-    colour_table,
-    legend,
-    write_category_names,
-    write_paletted_qml,
-)
 from roadmask.tone.flight import Flight
 from roadmask.vectors_io import VectorSource, add_source_arguments, read_layer, source_from
 
@@ -68,7 +65,6 @@ BATCH = 4
 BATCH_PIXELS = BATCH * 512**2
 SECONDS_BETWEEN_MESSAGES = 30.0
 PREDICTION_BANDS = "prediction.bands"
-BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -133,14 +129,12 @@ class Settings:
     ----------
     names
         The bands of the probability raster, in order.
-    classes, colours
-        The classes that count from 1, in order, and their red, green and blue.
     bands, scale
-        What the network sees, as in the model's card.
+        What the network sees.
+    has_stand_ins
+        Whether other bands stand for those that the model's card names.
     lattice
         Where windows lie.
-    threshold
-        From which probability a pixel is the class; None where the most probable wins.
     area
         The ground that counts.
     tones
@@ -151,12 +145,10 @@ class Settings:
     """
 
     names: tuple[str, ...]
-    classes: tuple[str, ...]
-    colours: tuple[Rgb, ...]
     bands: tuple[int, ...]
     scale: Scale | None
+    has_stand_ins: bool
     lattice: Lattice
-    threshold: float | None
     area: VectorSource | None
     tones: dict[str, Match]
     tags: dict[str, str]
@@ -182,12 +174,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="overlap",
         type=int,
         help="pixels of halo on each side; by default as far as the network looks",
-    )
-    parser.add_argument(
-        "--prediction.threshold",
-        dest="threshold",
-        type=float,
-        help="by default the one chosen on validation, from the model's card",
     )
     parser.add_argument(
         "--prediction.augmentation",
@@ -280,18 +266,6 @@ def _settings(arguments: argparse.Namespace, card: Card, lattice: Lattice) -> Se
     """Put together what the command line and the model's card say."""
     classes = tuple(card.classes)
     names = classes if card.outputs == 1 else ("other", *classes)
-    threshold = card.threshold if arguments.threshold is None else float(arguments.threshold)
-    if card.outputs > 1 and arguments.threshold is not None:
-        log.warning(
-            "prediction.threshold is not used: of %d classes the most probable wins", len(names)
-        )
-        threshold = None
-    if threshold is not None and not 0 < threshold <= 1:
-        raise SettingError(
-            "prediction.threshold",
-            f"{threshold:g} is no probability above 0",
-            "Write a number above 0 and up to 1, or null for the model's own",
-        )
     bands = tuple(card.bands)
     if arguments.bands is not None:
         bands = parse_bands(arguments.bands, PREDICTION_BANDS)
@@ -309,17 +283,15 @@ def _settings(arguments: argparse.Namespace, card: Card, lattice: Lattice) -> Se
         "prediction.augmentation": arguments.augmentation,
         "prediction.bands": list(bands),
         "prediction.resample": arguments.resample,
-        "prediction.threshold": threshold,
+        "prediction.tone": "match" if arguments.flights else "none",
         "area": None if area is None else [area.name, area.layer, area.where],
     }
     return Settings(
         names=names,
-        classes=classes,
-        colours=card.colours,
         bands=bands,
         scale=card.scale,
+        has_stand_ins=arguments.bands is not None,
         lattice=lattice,
-        threshold=threshold,
         area=area,
         tones=matches_of(
             [Flight.read(path) for path in arguments.flights], card, joint_name(arguments.models)
@@ -404,8 +376,8 @@ def _open(path: Path) -> DatasetReader:
 
 def _check_bands(dataset: DatasetReader, path: Path, model: str, settings: Settings) -> None:
     """Refuse a scene without the bands that the network sees."""
-    check_network_bands(dataset, settings.bands, model)
-    _check_values(dataset, path, model, settings)
+    check_network_bands(dataset, settings.bands, model, are_stand_ins=settings.has_stand_ins)
+    check_network_values(dataset, settings.bands, settings.scale, f"the network {model}")
     check_imagery(dataset, settings.bands, settings.scale)
     in_order = in_colour_order(dataset, settings.bands)
     if in_order != list(settings.bands):
@@ -417,24 +389,6 @@ def _check_bands(dataset: DatasetReader, path: Path, model: str, settings: Setti
             model,
             in_order,
         )
-
-
-def _check_values(dataset: DatasetReader, path: Path, model: str, settings: Settings) -> None:
-    """Refuse a scene whose values are of another kind than those that the network learned."""
-    types = sorted({dataset.dtypes[band - 1] for band in settings.bands})
-    limits = None if settings.scale is None else max(high for _, high in settings.scale)
-    if limits is None and types != ["uint8"]:
-        known = "bytes"
-    elif limits is not None and limits > BYTES and types == ["uint8"]:
-        known = f"values up to {limits:g}"
-    else:
-        return
-    raise InputError(
-        path,
-        f"it holds {' and '.join(types)}, and the network {model} was trained on {known}",
-        "Convert it first, by the same limits for all sheets (gdal_translate -scale), or predict "
-        "with a network that was trained on such imagery",
-    )
 
 
 def _compare_pixels(path: Path, grid: Grid, model: str, card: Card) -> None:
@@ -557,46 +511,29 @@ def _write(scene: Scene, windows: Iterable[Window], settings: Settings, folder: 
     """Blend the answers for one scene and write its rasters."""
     grid = scene.grid
     started = reported = time.monotonic()
+    tone = settings.tones.get(scene.name)
     tags = settings.tags | {
         "ROADMASK_SOURCE": scene.source,
         "ROADMASK_NEIGHBOURS": ",".join(_names_beside(scene)),
+        "ROADMASK_TONE": "as it is" if tone is None else tone.description,
+        SCALE_TAG: "probability = value / 254; 255: no picture",
     }
-    if scene.name in settings.tones:
-        tags["ROADMASK_TONE"] = settings.tones[scene.name].description
     seams = SeamMeter(scene.columns, scene.rows, scene.seen.width, scene.seen.height)
-    with ExitStack() as stack:
-        classes = stack.enter_context(
-            cog_writer(
-                folder / f"{scene.name}.tif",
-                grid,
-                nodata=NODATA,
-                colormap=colour_table(settings.classes, settings.colours),
-                descriptions=["class"],
-                tags=tags,
-                overview_resampling="mode",
-            )
-        )
-        probabilities = stack.enter_context(
-            cog_writer(
-                folder / "probability" / f"{scene.name}.tif",
-                grid,
-                count=len(settings.names),
-                nodata=NODATA,
-                descriptions=settings.names,
-                tags=tags | {"ROADMASK_SCALE": "probability = value / 254; 255: no picture"},
-                overview_resampling="average",
-            )
-        )
+    with cog_writer(
+        folder / "probability" / f"{scene.name}.tif",
+        grid,
+        count=len(settings.names),
+        nodata=NODATA,
+        descriptions=settings.names,
+        tags=tags,
+        overview_resampling="average",
+    ) as probabilities:
         for first, values, valid in _rows(scene, windows, settings, seams):
             place = RasterWindow(0, first, grid.width, len(values))
-            values_bytes = probability_bytes(values, valid)
-            probabilities.write(values_bytes, window=place)
-            classes.write(classes_of(values_bytes, settings.threshold), 1, window=place)
+            probabilities.write(probability_bytes(values, valid), window=place)
             if time.monotonic() - reported > SECONDS_BETWEEN_MESSAGES:
                 reported = time.monotonic()
                 log.info("%s: %d of %d rows", scene.name, first + len(values), grid.height)
-    write_category_names(folder / f"{scene.name}.tif", settings.classes)
-    write_paletted_qml(folder / f"{scene.name}.qml", legend(settings.classes, settings.colours))
     write_json(folder / f"{scene.name}.json", _record(scene, settings.lattice, seams))
     seconds = time.monotonic() - started
     log.info("%s: %d x %d pixels in %.1f s", scene.name, grid.width, grid.height, seconds)

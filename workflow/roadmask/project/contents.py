@@ -76,12 +76,12 @@ def describe(made: Made, folder: Path) -> Project:
             "no picture has a CRS, so there is no map to open",
             "Give the pictures a place on the ground, or leave this stage out",
         )
-    pictures = raster_layers(made.pictures, folder, "picture", picture_styles, is_shown=True)
-    masks = raster_layers(made.masks, folder, "mask", class_styles, is_shown=True)
+    pictures = raster_layers(made.pictures, folder, "Picture", picture_styles, is_shown=True)
+    masks = raster_layers(made.masks, folder, "Mask", class_styles, is_shown=True)
     predictions = raster_layers(
-        made.predictions, folder, "prediction", class_styles, is_shown=not masks
+        made.predictions, folder, "Prediction", class_styles, is_shown=not masks
     )
-    probability = raster_layers(made.probability, folder, "probability", probability_styles)
+    probability = raster_layers(made.probability, folder, "Probability", probability_styles)
     pieces = vector_layers(made.pieces, folder, PIECES)
     split = vector_layers(made.split, folder, SPLIT)
     vectors = vector_layers(made.vectors, folder, network(_class_colours(made)))

@@ -25,6 +25,8 @@ from roadmask.project.markup import element, extent, spatial_reference, text_ele
 DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 # The oldest version that is to open it; a later one reads older projects without a word.
 QGIS_VERSION = "3.22.0"
+# Of an extent's sides, beyond each of them.
+MARGIN = 0.05
 # The earliest time that an archive can hold.
 NO_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -95,7 +97,7 @@ class Project:
     crs
         Of the map; layers in others are brought into it.
     bounds
-        What the map opens at, in `crs`.
+        The ground that it is about, in `crs`. The map opens at it, with a margin around.
     groups
         The uppermost first.
     themes
@@ -178,11 +180,20 @@ def _canvas(project: Project) -> Element:
     """Return what the main window's map opens at."""
     return element(
         "mapcanvas",
-        extent(project.bounds),
+        extent(_with_margin(project.bounds)),
         text_element("rotation", 0),
         element("destinationsrs", spatial_reference(project.crs)),
         name="theMapCanvas",
         annotationsVisible=1,
+    )
+
+
+def _with_margin(bounds: BoundingBox) -> BoundingBox:
+    """Return an extent with room on all sides, for what is written beside features at its edge."""
+    across = MARGIN * (bounds.right - bounds.left)
+    up = MARGIN * (bounds.top - bounds.bottom)
+    return BoundingBox(
+        bounds.left - across, bounds.bottom - up, bounds.right + across, bounds.top + up
     )
 
 

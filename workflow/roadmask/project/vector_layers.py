@@ -44,9 +44,9 @@ BESIDE = {"Polygon": styles.OUTSIDE, "Line": styles.PARALLEL, "Point": styles.BE
 # What decides on most pieces, and is seen from their colour: it is not written over them.
 USUAL_RULES = ("street", "intersection", "no_centerline")
 CHANGE_KINDS: Mapping[str, tuple[str, Rgba]] = {
-    "demolished": ("demolished: on the map, not in the picture", (215, 25, 60, 255)),
+    "demolished": ("demolished road: on the map, not in the picture", (215, 25, 60, 255)),
     "paper": ("paper street: on the map alone, never built", (150, 60, 190, 255)),
-    "new": ("new: in the picture, not on the map", (0, 140, 200, 255)),
+    "new": ("new road: in the picture, not on the map", (0, 140, 200, 255)),
 }
 THROATS: Mapping[str, tuple[str, Rgba]] = {
     "gap": ("a piece of a line is missing", (245, 205, 40, 255)),
@@ -87,6 +87,8 @@ class Look:
     ----------
     style
         What its element holds, or what gives it.
+    title
+        What people read; the layer's own name where there is none.
     is_shown
         Whether it is seen when the project opens.
     below_scale
@@ -94,6 +96,7 @@ class Look:
     """
 
     style: Style
+    title: str = ""
     is_shown: bool = False
     below_scale: int | None = None
 
@@ -127,7 +130,8 @@ def vector_layers(path: Path | None, folder: Path, looks: Mapping[str, Look]) ->
                 look = looks.get(plain, Look(_plain))
                 rank = order.index(plain) if plain in looks else len(order)
                 place = place or group
-                title = f"{plain} ({place})" if place else plain
+                named = look.title or plain
+                title = f"{named} ({place})" if place else named
                 found.append((rank, title, _layer(file, name, title, folder, look)))
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
             raise InputError(file, f"it can't be read ({error})", REMEDY) from error
@@ -298,7 +302,8 @@ def _changes(source: Source) -> tuple[Element, ...]:
     return (
         styles.categorized("kind", categories, order_by="confidence"),
         styles.labels(
-            "'#' || \"place\" || ' ' || \"kind\" || ' ' || round(100 * \"confidence\") || ' %'",
+            f"'#' || \"place\" || ' ' || {_said('kind', kinds)}"
+            " || ' ' || round(100 * \"confidence\") || ' %'",
             size=10,
             priority='10 * "confidence"',
             placement=BESIDE[source.geometry],
@@ -307,18 +312,30 @@ def _changes(source: Source) -> tuple[Element, ...]:
     )
 
 
+def _said(attribute: str, kinds: Mapping[str, tuple[str, Rgba]]) -> str:
+    """Return an expression: what the legend calls a feature's kind, up to the colon."""
+    cases = (
+        f"WHEN \"{attribute}\" = '{kind}' THEN '{label.partition(':')[0]}'"
+        for kind, (label, _) in kinds.items()
+    )
+    return f"CASE {' '.join(cases)} END"
+
+
 PIECES = {
-    "throats": Look(_throats(), below_scale=CLOSE),
-    "pieces": Look(_pieces(), below_scale=CLOSE),
+    "throats": Look(_throats(), "Throats", below_scale=CLOSE),
+    "pieces": Look(_pieces(), "Pieces of ground", below_scale=CLOSE),
 }
-SPLIT = {"tiles": Look(_own, below_scale=CLOSE), "blocks": Look(_own)}
-CHANGES = {"changes": Look(_changes, is_shown=True)}
+SPLIT = {
+    "tiles": Look(_own, "Tiles by split", below_scale=CLOSE),
+    "blocks": Look(_own, "Blocks by split"),
+}
+CHANGES = {"changes": Look(_changes, "Changes", is_shown=True)}
 
 
 def network(colours: Mapping[str, Rgba]) -> dict[str, Look]:
     """Return the looks of road polygons and network, polygons in the colours of their classes."""
     return {
-        "nodes": Look(_nodes(), below_scale=CLOSE),
-        "edges": Look(_edges),
-        "roads": Look(_road_style(colours)),
+        "nodes": Look(_nodes(), "Crossings and ends", below_scale=CLOSE),
+        "edges": Look(_edges, "Centerlines"),
+        "roads": Look(_road_style(colours), "Road polygons"),
     }

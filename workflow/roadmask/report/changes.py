@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class Changes:
     listed: tuple[Change, ...]
 
 
-def found_changes(sources: Sources, bands: Bands) -> Changes | None:
+def found_changes(sources: Sources, bands: Callable[[Scene], Bands]) -> Changes | None:
     """Return what the page shows of the stage `changes`; None where it did not run.
 
     Parameters
@@ -74,7 +74,7 @@ def found_changes(sources: Sources, bands: Bands) -> Changes | None:
     sources
         What the page is made of.
     bands
-        The bands that are shown.
+        Gives the bands of a scene that are shown.
     """
     path, summary = sources.paths.changes, sources.changes
     if path is None or summary is None:
@@ -88,7 +88,9 @@ def found_changes(sources: Sources, bands: Bands) -> Changes | None:
     )
 
 
-def _listed(table: gpd.GeoDataFrame, sources: Sources, bands: Bands) -> Iterator[Change]:
+def _listed(
+    table: gpd.GeoDataFrame, sources: Sources, bands: Callable[[Scene], Bands]
+) -> Iterator[Change]:
     scenes = {scene.name: scene for scene in sources.scenes}
     for number, row in enumerate(table.itertuples()):
         picture = None
@@ -101,7 +103,8 @@ def _listed(table: gpd.GeoDataFrame, sources: Sources, bands: Bands) -> Iterator
             name = max(grounds, key=lambda name: _share(grounds[name], scenes[name].grid))
             scene, ground = scenes[name], grounds[name]
             alt = f"Place {row.place}, {row.kind}, outlined"
-            picture = _pictured(scene, sources.paths.scene(scene.name), ground, bands, alt)
+            path = sources.paths.scene(scene.name)
+            picture = _pictured(scene, path, ground, bands(scene), alt)
         yield Change(
             place=int(row.place),
             kind=row.kind,

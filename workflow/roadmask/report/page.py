@@ -18,6 +18,7 @@ from rasterio.windows import Window
 from roadmask import __version__
 from roadmask.dataset.lattice import PIXEL_KEY, Ground, crs_key, reprojected
 from roadmask.grid import TileGrid
+from roadmask.predictions.lattice import felt_reach
 from roadmask.report.changes import found_changes
 from roadmask.report.figures import (
     Line,
@@ -44,7 +45,7 @@ from roadmask.report.pictures import (
     shrunk,
 )
 from roadmask.report.quality import label_quality
-from roadmask.report.reading import Scene, Sources
+from roadmask.report.reading import Scene, Sources, Windows
 from roadmask.style import UNKNOWN
 from roadmask.style import legend as class_legend
 
@@ -65,6 +66,8 @@ MOST_SCENES = 300
 LEAST_ROAD = 0.01
 # From here on labels have a gap that a person should know of.
 MUCH_UNKNOWN = 0.01
+# By how much the measure of the seams may differ from 1, which is none.
+SEAM_SLACK = 0.02
 # As stage predictions has it.
 PIXEL_SIZE_SLACK = 0.05
 NOTHING = "–"
@@ -232,7 +235,7 @@ def render(sources: Sources, settings: Mapping[str, str]) -> str:
         dataset=sources.dataset,
         vectors=sources.vectors,
         network=sources.network,
-        changes=found_changes(sources, bands_of(sources)),
+        changes=found_changes(sources, lambda scene: bands_of(sources, scene)),
         split_names=SPLITS,
         map=block_map(sources),
         legend=class_legend(sources.card.classes, sources.card.colours),
@@ -331,6 +334,7 @@ def headlines(sources: Sources) -> Iterator[Headline]:
             "seams",
             "jump of the probability where windows meet, over that in one window; 1 is none",
         )
+    yield _halo(sources.windows, sources.card.reach)
     if sources.dataset is not None:
         tiles = {split: sources.dataset["splits"][split]["tiles"] for split in SPLITS}
         yield Headline(
@@ -338,6 +342,20 @@ def headlines(sources: Sources) -> Iterator[Headline]:
             "tiles in the data set",
             ", ".join(f"{count(number)} {split}" for split, number in tiles.items()),
         )
+
+
+def _halo(windows: Windows, reach: int | None) -> Headline:
+    """Say what each window sees besides its own ground, what that costs and what it leaves."""
+    felt = felt_reach(reach)
+    looks = "at the whole window" if reach is None else f"{count(reach)} pixels far"
+    is_spared = felt is not None and felt <= windows.halo
+    return Headline(
+        f"{count(windows.halo)} px",
+        "halo",
+        f"on each side of a window of {count(windows.size)}; the network looks {looks}, so a "
+        f"window's edge {'is not' if is_spared else 'may be'} felt; cost: it sees "
+        f"{windows.cost:.2f} pixels for each of a large sheet",
+    )
 
 
 def _likely(limits: Sequence[float] | None) -> str:
@@ -366,6 +384,12 @@ def all_remarks(sources: Sources) -> Iterator[str]:
         yield from _remarks_on_selection(sources.selection)
     yield from _remarks_on_labels(sources.scenes)
     yield from _remarks_on_pixels(sources)
+    if sources.seam is not None and abs(sources.seam - 1) > SEAM_SLACK:
+        yield (
+            f"Where windows meet, the probability jumps {sources.seam:.2f} times as much as in "
+            f"one window, which should be 1.00 ± {SEAM_SLACK:.2f}: seams may show. Write a larger "
+            f"prediction.overlap than {sources.windows.halo}"
+        )
 
 
 def _remarks_on_metrics(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -679,16 +703,17 @@ def _polygons(layer: Any, split: str) -> list[shapely.Polygon]:  # noqa: ANN401 
 # --- pictures ------------------------------------------------------------------------------
 
 
-def bands_of(sources: Sources) -> Bands:
-    """Return the bands that the network sees."""
-    return Bands(sources.card.bands, sources.card.scale)
+def bands_of(sources: Sources, scene: Scene) -> Bands:
+    """Return the bands of a scene that the network sees."""
+    return Bands(scene.seen_bands or sources.card.bands, sources.card.scale)
 
 
 def overviews(sources: Sources) -> Iterator[Overview]:
     """Yield pictures of whole scenes: of all, or of some spread over the list."""
     predicted = [scene for scene in sources.scenes if scene.is_predicted]
     for scene in spread(predicted, MOST_OVERVIEWS):
-        background = read_reduced(sources.paths.scene(scene.name), bands_of(sources), OVERVIEW_SIDE)
+        path = sources.paths.scene(scene.name)
+        background = read_reduced(path, bands_of(sources, scene), OVERVIEW_SIDE)
         shape = background.shape[0], background.shape[1]
         found = read_classes_reduced(sources.paths.prediction(scene.name), shape)
         label = (
@@ -792,7 +817,7 @@ def _pictures_of(
 ) -> TilePictures:
     """Show a window of a scene: the picture, the label where there is one, the prediction."""
     paths, classes, colours = sources.paths, sources.card.classes, sources.card.colours
-    picture = read_part(paths.scene(scene.name), bands_of(sources), window)
+    picture = read_part(paths.scene(scene.name), bands_of(sources, scene), window)
     found = read_classes(paths.prediction(scene.name), window)
     shown = [("picture", as_jpeg(_fitted(picture), f"{name}: picture"))]
     if scene.shares is not None:

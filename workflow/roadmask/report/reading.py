@@ -97,6 +97,8 @@ class Scene:
         Of each class and of what is not known in its mask; None without a mask.
     is_predicted
         Whether there is a prediction of it.
+    seen_bands
+        Which of its bands the network saw, in the network's order; None where it saw none.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Scene:
     georeference: str
     shares: dict[str, float] | None
     is_predicted: bool
+    seen_bands: tuple[int, ...] | None
 
     @cached_property
     def facts(self) -> dict[str, str]:
@@ -141,6 +144,27 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """How the network saw the scenes, which is the same for all.
+
+    Attributes
+    ----------
+    size, halo, step
+        Pixels of a window's edge, of what it sees beyond its own ground on each side, and from
+        one window to the next.
+    """
+
+    size: int
+    halo: int
+    step: int
+
+    @property
+    def cost(self) -> float:
+        """Pixels that the network sees for each pixel of a large sheet."""
+        return (self.size / self.step) ** 2
+
+
+@dataclass(frozen=True)
 class Sources:
     """All that the page is made of.
 
@@ -154,6 +178,8 @@ class Sources:
         Of the model, or of the mean of several.
     model_sha256
         Of each file.
+    windows
+        In which it saw the scenes.
     seam
         The mean jump of the probability where windows meet, over that which one window has at
         the same place, over all predicted scenes; None where no scene has several windows.
@@ -174,6 +200,7 @@ class Sources:
     scenes: tuple[Scene, ...]
     card: Card
     model_sha256: tuple[str, ...]
+    windows: Windows
     seam: float | None
     history: tuple[dict[str, float | None], ...] | None
     selection: dict[str, Any] | None
@@ -214,13 +241,15 @@ def read_sources(paths: Paths) -> Sources:
         If a file is missing or not what its stage writes.
     """
     evaluated = paths.evaluation
+    records = [_read_json(paths.record(name)) for name in paths.predicted]
     split = None if paths.dataset is None else paths.dataset.with_name("split.gpkg")
     return Sources(
         paths=paths,
         scenes=tuple(_read_scene(paths, name) for name in _all_names(paths)),
         card=read_joint_card(paths.models),
         model_sha256=tuple(sha256(path) for path in paths.models),
-        seam=_seam([_read_json(paths.record(name)) for name in paths.predicted]),
+        windows=Windows(records[0]["window"], records[0]["halo"], records[0]["step"]),
+        seam=_seam(records),
         history=None if paths.history is None else tuple(_read_history(paths.history)),
         selection=None if paths.selection is None else _read_json(paths.selection),
         dataset=None if paths.dataset is None else _read_json(paths.dataset),
@@ -274,7 +303,20 @@ def _read_scene(paths: Paths, name: str) -> Scene:
             georeference=tags.get("ROADMASK_GEOREFERENCE", ""),
             shares=shares,
             is_predicted=name in paths.predicted,
+            seen_bands=_seen_bands(paths.prediction(name)) if name in paths.predicted else None,
         )
+
+
+def _seen_bands(prediction: Path) -> tuple[int, ...]:
+    """Return the bands of a scene that its prediction was made from."""
+    with opened(prediction) as dataset:
+        try:
+            settings = json.loads(dataset.tags()["ROADMASK_SETTINGS"])
+            return tuple(int(band) for band in settings["prediction.bands"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                prediction, "its tags don't say which bands were seen", AGAIN
+            ) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:

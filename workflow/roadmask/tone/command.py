@@ -8,7 +8,13 @@ from pathlib import Path
 
 import rasterio
 
-from roadmask.imagery import check_imagery, check_network_bands, parse_bands, parse_scale
+from roadmask.imagery import (
+    check_imagery,
+    check_network_bands,
+    check_network_values,
+    parse_bands,
+    parse_scale,
+)
 from roadmask.model.card import read_card
 from roadmask.raster import environment
 from roadmask.tone.counts import tone_of
@@ -29,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prediction.bands", dest="stand_ins", help="the bands that stand for those, such as 3,2,1"
     )
+    parser.add_argument(
+        "--new",
+        dest="is_new",
+        action="store_true",
+        help="no network is trained on the scene, so its values must be those that one learned",
+    )
     add_source_arguments(parser, "area")
 
 
@@ -42,10 +54,18 @@ def run(arguments: argparse.Namespace) -> None:
             card = read_card(arguments.model)
             bands, scale = card.bands, card.scale
         if arguments.stand_ins is not None:
-            bands = parse_bands(arguments.stand_ins)
+            bands = parse_bands(arguments.stand_ins, "prediction.bands")
         if arguments.model is not None:
-            check_network_bands(scene, bands, arguments.model.name)
+            check_network_bands(
+                scene, bands, arguments.model.name, are_stand_ins=arguments.stand_ins is not None
+            )
+        if arguments.is_new and max(bands) <= scene.count:
+            check_network_values(scene, bands, scale, _name(arguments.model))
         check_imagery(scene, bands, scale)
         tone = tone_of(scene, bands, scale, source_from(arguments, "area"))
     tone.write(arguments.output)
     log.info("%s: %s", arguments.scene.stem, tone)
+
+
+def _name(model: Path | None) -> str:
+    return "the network" if model is None else f"the network {model.name}"
