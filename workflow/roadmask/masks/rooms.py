@@ -87,7 +87,7 @@ def find_rooms(
         Corners of the streets themselves are left out.
     """
     count, pieces = cv2.connectedComponents(ground, connectivity=4, ltype=cv2.CV_32S)
-    filled = np.flatnonzero(ground)
+    filled = np.flatnonzero(ground.view(bool))
     piece, deep = pieces.ravel()[filled], depth.ravel()[filled]
     thickness = np.zeros(count, np.float32)
     np.maximum.at(thickness, piece, deep)
@@ -151,9 +151,9 @@ def flood(depth: np.ndarray, street: np.ndarray, rooms: Rooms, domain: np.ndarra
     beside = cv2.dilate((cores > 0).view(np.uint8), cross).view(bool)
     reached = np.zeros(count, bool)
     reached[part[beside & undecided]] = True
-    for number, tight in enumerate(ndimage.find_objects(part), start=1):
-        if not reached[number]:
-            continue
+    boxes = ndimage.find_objects(part)
+    for number in np.flatnonzero(reached):
+        tight = boxes[number - 1]
         window = tuple(slice(max(axis.start - 1, 0), axis.stop + 1) for axis in tight)
         here = part[window] == number
         near = cv2.dilate(here.view(np.uint8), cross).view(bool) & domain[window]
