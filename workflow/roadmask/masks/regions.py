@@ -52,6 +52,7 @@ from roadmask.masks.streets import (
     near_in_group,
     place_stations,
 )
+from roadmask.masks.strips import look_up
 from roadmask.style import OTHER, UNKNOWN
 
 ROAD = 1
@@ -70,8 +71,6 @@ WIDEST_CIRCLE = 18.0
 COVERED = 0.7
 # Share of a centerline that must be known as a street's for the rest of it to count.
 TRUSTED = 0.5
-# Rows that are looked up at once.
-STRIP = 128
 # Pixels from a chord to the ground beside it.
 BESIDE = 3.0
 
@@ -271,15 +270,6 @@ def _part_leaks(
     value[0] = ROAD
     _refine(labels, free, look_up(value, basins), road, factor)
     return int((~joined[FIRST:] & ~doubtful[FIRST:]).sum()), int(doubtful.sum())
-
-
-def look_up(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return ``values[numbers]``, by strips: NumPy widens the numbers to 64 bits first."""
-    found = np.empty(numbers.shape, values.dtype)
-    for top in range(0, len(numbers), STRIP):
-        strip = slice(top, top + STRIP)
-        np.take(values, numbers[strip], out=found[strip], mode="clip")
-    return found
 
 
 @dataclass(frozen=True)
@@ -548,7 +538,8 @@ def distance_to_lines(free: np.ndarray, frame: Frame) -> np.ndarray:
     across, down = frame.pixel
     if abs(across / down - 1) < 0.005:
         pixels = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_5)
-        return np.multiply(pixels, np.float32(across), out=pixels)
+        pixels *= np.float32(across)
+        return np.asarray(pixels)
     return np.asarray(
         ndimage.distance_transform_edt(free, sampling=(down, across)), dtype=np.float32
     )
