@@ -71,6 +71,8 @@ WIDEST_CIRCLE = 18.0
 COVERED = 0.7
 # Share of a centerline that must be known as a street's for the rest of it to count.
 TRUSTED = 0.5
+# Label of pixels that wait for a neighbour's.
+WAITING = 254
 # Pixels from a chord to the ground beside it.
 BESIDE = 3.0
 
@@ -472,14 +474,16 @@ def _refine(
     # Cells with a line beside a room.
     rim = cv2.dilate(changed.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool) & ~decided
     height, width = labels.shape
-    flat, known = labels.reshape(-1), (free > 0).reshape(-1)
+    flat, off_lines = labels.reshape(-1), free.reshape(-1)
     # Only these pixels are looked at, a few in a hundred of all.
-    waiting, _ = _pixels_of_cells(rim, factor, width, height)
-    waiting = waiting[(flat[waiting] == ROAD) & known[waiting]]
-    pixels, cells = _pixels_of_cells(changed, factor, width, height)
+    waiting = _pixels_of_cells(np.flatnonzero(rim), rim.shape[1], factor, width, height).reshape(-1)
+    waiting = waiting[(flat[waiting] == ROAD) & (off_lines[waiting] > 0)]
+    cells = np.flatnonzero(changed)
+    pixels = _pixels_of_cells(cells, changed.shape[1], factor, width, height)
+    verdict = np.broadcast_to(value.reshape(-1)[cells, np.newaxis], pixels.shape)
     was_road = flat[pixels] == ROAD
-    flat[pixels[was_road]] = value.reshape(-1)[cells[was_road]]
-    known[waiting] = False
+    flat[pixels[was_road]] = verdict[was_road]
+    flat[waiting] = WAITING
     while len(waiting):
         row, column = np.divmod(waiting, width)
         found = np.zeros(len(waiting), bool)
@@ -488,36 +492,39 @@ def _refine(
             r, c = row + down, column + right
             usable = (r >= 0) & (r < height) & (c >= 0) & (c < width) & ~found
             source = np.where(usable, r * width + c, 0)
-            usable &= known[source]
+            usable &= (off_lines[source] > 0) & (flat[source] != WAITING)
             taken[usable], found[usable] = flat[source[usable]], True
         if not found.any():
             break
-        flat[waiting[found]], known[waiting[found]] = taken[found], True
+        flat[waiting[found]] = taken[found]
         waiting = waiting[~found]
+    flat[waiting] = ROAD
 
 
 def _pixels_of_cells(
-    cells: np.ndarray, factor: int, width: int, height: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the flat indices of the pixels in the cells that are set, and of each one's cell.
+    cells: np.ndarray, columns: int, factor: int, width: int, height: int
+) -> np.ndarray:
+    """Return ``(cells, factor**2)`` flat indices of the pixels in coarse cells.
 
     Parameters
     ----------
     cells
-        Coarse bool.
+        ``(n,)`` flat indices.
+    columns
+        Of the raster of cells.
     factor
         Pixels to a cell's edge.
     width, height
-        Of the raster of pixels, beyond which cells may reach.
+        Of the raster of pixels. Cells may reach beyond it: its last row or column stands for
+        what they would hold there.
     """
-    chosen = np.flatnonzero(cells)
-    row, column = np.divmod(chosen, cells.shape[1])
-    down, right = np.divmod(np.arange(factor**2), factor)
-    # Pixels beyond the raster's edge would be of cells that reach over it: the last row or column
-    # stands for them.
-    rows = np.minimum(row[:, np.newaxis] * factor + down, height - 1)
-    columns = np.minimum(column[:, np.newaxis] * factor + right, width - 1)
-    return (rows * width + columns).reshape(-1), np.repeat(chosen, factor**2)
+    row, column = np.divmod(cells, columns)
+    steps = np.arange(factor)
+    down = np.minimum(row[:, np.newaxis] * factor + steps, height - 1) * width
+    right = np.minimum(column[:, np.newaxis] * factor + steps, width - 1)
+    return np.asarray(
+        (down[:, :, np.newaxis] + right[:, np.newaxis, :]).reshape(len(cells), factor**2)
+    )
 
 
 def distance_to_lines(free: np.ndarray, frame: Frame) -> np.ndarray:

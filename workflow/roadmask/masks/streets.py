@@ -33,6 +33,8 @@ SNAP = 1.0
 NEAR = 15.0
 # Cosine of the angle up to which one centerline continues another.
 STRAIGHT = 0.87
+# Pixels to the edge of the blocks by which is told what lies near what.
+BLOCK = 16
 # Square metres: cross products of ways and walls whose sign rounding may have turned are smaller.
 UNSURE = 1e-6
 
@@ -543,14 +545,18 @@ def draw_strip(
 def _boxes_hold(quads: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Tell which quads, ``(n, 4, 2)`` in pixels, have a pixel that is set in the box around them.
 
-    The boxes are a pixel wider than the quads, as what is drawn of their outlines may be.
+    Told by blocks of pixels, so that a box may be said to hold one that is just outside it: the
+    outlines are drawn up to a pixel wide.
     """
-    sums = cv2.integral(where.view(np.uint8))
-    height, width = where.shape
-    low = np.floor(quads.min(axis=1)).astype(np.int64) - 1
-    high = np.ceil(quads.max(axis=1)).astype(np.int64) + 1
-    left, top = np.clip(low, 0, (width, height)).T
-    right, bottom = np.clip(high, 0, (width, height)).T
+    row, column = np.divmod(np.flatnonzero(where), where.shape[1])
+    blocks = np.zeros(tuple(size // BLOCK + 1 for size in where.shape), np.uint8)
+    blocks[row // BLOCK, column // BLOCK] = 1
+    sums = cv2.integral(blocks)
+    limit = blocks.shape[::-1]
+    low = np.floor((quads.min(axis=1) - 1) / BLOCK).astype(np.int64)
+    high = np.floor((quads.max(axis=1) + 1) / BLOCK).astype(np.int64) + 1
+    left, top = np.clip(low, 0, limit).T
+    right, bottom = np.clip(high, 0, limit).T
     inside = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
     return np.asarray(inside > 0)
 
