@@ -67,9 +67,9 @@ def sides_of_lines(
     Returns
     -------
     rows, columns, down, right
-        ``(n,)`` int64 each: a marked pixel, and the step of one pixel up, down, left or right
-        to the next one that lies wholly on its centre's side. A pixel that several segments
-        run through comes several times.
+        ``(n,)`` int32, int32, int8 and int8: a marked pixel, and the step of one pixel up, down,
+        left or right to the next one that lies wholly on its centre's side. A pixel that several
+        segments run through comes several times.
     """
     found = list(_pixels(geometries, grid))
     rows, columns, down, right = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -138,4 +138,8 @@ def _burn_flat(
     # The line runs below the centre where more than half of the pixel is above it.
     side = np.where(2 * rest > run * STEPS, -1, 1)
     inside = (row >= 0) & (row < height)
-    return row[inside], column[inside], side[inside]
+    return (
+        row[inside].astype(np.int32),
+        column[inside].astype(np.int32),
+        side[inside].astype(np.int8),
+    )

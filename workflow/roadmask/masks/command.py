@@ -95,6 +95,8 @@ def run(arguments: argparse.Namespace) -> None:
                 labels[~inside] = UNKNOWN
         if evidence is not None and arguments.pieces is not None:
             write_pieces(arguments.pieces, *evidence.describe(grid, labels))
+        # Half of the job's memory, which writing needs as well.
+        del evidence
         write_cog(
             arguments.output,
             grid,

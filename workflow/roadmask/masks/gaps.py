@@ -142,10 +142,13 @@ def _between_ends(
     usable = usable[~walls.crossed(chords[:, 0], chords[:, 1])]
     one, two, rank, order, lost = (a[usable] for a in (one, two, rank, order, lost))
     chosen = []
-    for index in np.lexsort((two, one, rank, order)):
-        if not (taken[one[index]] or taken[two[index]]):
-            taken[[one[index], two[index]]] = True
+    used: set[int] = set()
+    ranked = np.lexsort((two, one, rank, order))
+    for index, *pair in np.stack([ranked, one[ranked], two[ranked]], axis=1).tolist():
+        if used.isdisjoint(pair):
+            used.update(pair)
             chosen.append(index)
+    taken[list(used)] = True
     return _segments(ends.xy[one[chosen]], ends.xy[two[chosen]]), lost[chosen]
 
 

@@ -41,9 +41,9 @@ def settle_line_pixels(
     for step in PROBES:
         row, column = rows + step * down, columns + step * right
         usable = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        source = np.where(usable, row * width + column, 0)
+        source = np.where(usable, row * np.int64(width) + column, 0)
         usable &= known[source] == 1
-        target = rows[usable] * width + columns[usable]
+        target = rows[usable] * np.int64(width) + columns[usable]
         flat[target] = flat[source[usable]]
         known[target] = 2
         rows, columns, down, right = (a[~usable] for a in (rows, columns, down, right))

@@ -53,6 +53,7 @@ from roadmask.masks.evidence import Evidence, regions_at
 from roadmask.masks.gaps import Chords
 from roadmask.masks.line_pixels import Sides, settle_line_pixels
 from roadmask.masks.streets import SNAP, SPACING, Frame, Stations, group_medians
+from roadmask.masks.strips import look_up, strips
 from roadmask.style import OTHER, UNKNOWN
 
 ROAD = 1
@@ -211,14 +212,19 @@ def describe(
     source = stations.source[inside]
 
     pixel_area = found.frame.pixel[0] * found.frame.pixel[1]
-    area = np.bincount(local.reshape(-1), minlength=count)
+    labels = found.labels[window]
+    verdict = np.zeros(count, np.uint8)
+    area, kept = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for rows in strips(local):
+        # Of a piece's pixels, the last one's label stands.
+        verdict[local[rows]] = labels[rows]
+    for rows in strips(local):
+        numbers = local[rows]
+        area += np.bincount(numbers.reshape(-1), minlength=count)
+        kept += np.bincount(numbers[mask[rows] == verdict[numbers]], minlength=count)
     outline = _outlines(local, found.barrier[window], found.closed[window], count)
     at_level = regions_at(found.evidence.crossings, mapped.numbers, len(mapped.region), found.frame)
     stations_in = np.bincount(owner, minlength=count)
-    pixels = np.zeros(count, np.int64)
-    pixels[local.reshape(-1)] = np.arange(local.size)
-    verdict = found.labels[window].reshape(-1)[pixels]
-    kept = np.bincount(local[mask == verdict[local]], minlength=count)
     street, room = mapped.street[original], mapped.room[original]
     rules = found.rules[mapped.region[original]].astype(object)
     rules[street >= 0] = "street"
@@ -276,19 +282,24 @@ def map_pieces(found: Findings) -> PieceMap:
     count = len(found.rules)
     road = np.isin(found.rules, ["street", "closed_street"])
     # Ground taken from the road of its region, each connected part a room.
-    parted = (road[found.regions] & (found.labels != ROAD) & (found.closed == 0)).view(np.uint8)
-    rooms, room_of = cv2.connectedComponents(parted, connectivity=4, ltype=cv2.CV_32S)
-    streets, nodes = _streets(found)
-    connected = (found.rules == "street")[found.regions] & (parted == 0)
-    key = found.regions.astype(np.int32)
-    key[parted > 0] = room_of[parted > 0] + (count - 1)
+    parted = look_up(road, found.regions) & (found.labels != ROAD) & (found.closed == 0)
+    rooms, room_of = cv2.connectedComponents(
+        parted.view(np.uint8), connectivity=4, ltype=cv2.CV_32S
+    )
     first_street = count + rooms - 1
-    key[connected] = streets[connected] + first_street
-    del room_of, streets, connected, parted
+    # The rasters of numbers are the largest of all: one after the other.
+    key = found.regions.copy()
+    np.add(room_of, count - 1, out=key, where=parted)
+    del room_of
+    streets, nodes = _streets(found)
+    connected = look_up(found.rules == "street", found.regions) & ~parted
+    np.add(streets, first_street, out=key, where=connected)
+    del streets, connected, parted
     region = np.zeros(first_street + nodes.offset + nodes.count, np.int64)
-    flat, regions = key.reshape(-1), found.regions.reshape(-1)
-    off_lines = np.flatnonzero(flat)
-    region[flat[off_lines[::-1]]] = regions[off_lines[::-1]]
+    for rows in reversed(strips(key)):
+        # From the last pixel to the first, whose region stands.
+        keys, regions = (a[rows].reshape(-1)[::-1].copy() for a in (key, found.regions))
+        region[keys] = regions
     settle_line_pixels(key, found.closed, found.sides)
     numbers, original = _renumber(key)
     street = np.full(len(original), -1, np.int64)
@@ -346,7 +357,10 @@ def _streets(found: Findings) -> tuple[np.ndarray, _Nodes]:
         )
     fine = cv2.resize(owner, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
     # Centerlines count from 0; where none is drawn at all, the first stands for all.
-    return np.maximum(np.asarray(fine)[:height, :width] - 1, 0), _Nodes(offset - 1, len(places))
+    numbers = np.asarray(fine)[:height, :width]
+    numbers -= 1
+    np.maximum(numbers, 0, out=numbers)
+    return numbers, _Nodes(offset - 1, len(places))
 
 
 def _intersections(found: Findings) -> tuple[np.ndarray, np.ndarray]:
@@ -374,7 +388,7 @@ def _intersections(found: Findings) -> tuple[np.ndarray, np.ndarray]:
 
 def _cuts(mapped: PieceMap, found: Findings) -> list[tuple[int, int, np.ndarray]]:
     """Return for each throat the room behind it, its label, and ``(2, 2)`` metres of its ends."""
-    room = mapped.room[mapped.numbers]
+    room = look_up(mapped.room, mapped.numbers)
     if not room.any():
         return []
     found_at = []
@@ -412,10 +426,11 @@ def _cuts(mapped: PieceMap, found: Findings) -> list[tuple[int, int, np.ndarray]
 def _renumber(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Count from 1 what occurs; return the new numbers, and the old one of each."""
     occurs = np.zeros(int(numbers.max()) + 1, bool)
-    occurs[numbers.reshape(-1)] = True
+    for rows in strips(numbers):
+        occurs[numbers[rows]] = True
     occurs[0] = False
     new = (np.cumsum(occurs) * occurs).astype(np.int32)
-    return new[numbers], np.concatenate([[0], np.flatnonzero(occurs)])
+    return look_up(new, numbers), np.concatenate([[0], np.flatnonzero(occurs)])
 
 
 def _outlines(

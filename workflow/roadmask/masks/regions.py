@@ -52,6 +52,7 @@ from roadmask.masks.streets import (
     near_in_group,
     place_stations,
 )
+from roadmask.masks.strips import look_up
 from roadmask.style import OTHER, UNKNOWN
 
 ROAD = 1
@@ -70,8 +71,8 @@ WIDEST_CIRCLE = 18.0
 COVERED = 0.7
 # Share of a centerline that must be known as a street's for the rest of it to count.
 TRUSTED = 0.5
-# Rows that are looked up at once.
-STRIP = 128
+# Label of pixels that wait for a neighbour's.
+WAITING = 254
 # Pixels from a chord to the ground beside it.
 BESIDE = 3.0
 
@@ -157,6 +158,7 @@ def label_regions(
     free = (closed == 0).view(np.uint8)
     count, regions = cv2.connectedComponents(free, connectivity=4, ltype=cv2.CV_32S)
     terrain = Terrain.of(free, regions, frame)
+    areas, thickness = terrain.measures(count)
 
     walls = Walls.from_lines(np.concatenate([lines, chords.lines]))
     stations, seen = leave_medians(stations, walls, min(frame.pixel), max_road_width)
@@ -167,7 +169,7 @@ def label_regions(
         seen,
         walls,
         regions,
-        terrain.areas(count),
+        areas,
         mouths,
         frame,
         max_road_width,
@@ -179,7 +181,7 @@ def label_regions(
         chords,
         sides,
         road,
-        terrain.thickness(count),
+        thickness,
         THICK_SHARE * evidence.usual / 2,
     )
     verdict = np.where(road | opened, ROAD, np.where(half_open, UNKNOWN, OTHER)).astype(np.uint8)
@@ -272,20 +274,6 @@ def _part_leaks(
     return int((~joined[FIRST:] & ~doubtful[FIRST:]).sum()), int(doubtful.sum())
 
 
-def look_up(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return ``values[numbers]``, by strips: NumPy widens the numbers to 64 bits first."""
-    found = np.empty(numbers.shape, values.dtype)
-    for strip in strips_of(numbers):
-        np.take(values, numbers[strip], out=found[strip], mode="clip")
-    return found
-
-
-def strips_of(raster: np.ndarray) -> Iterator[slice]:
-    """Yield the raster's rows, a few at a time."""
-    for top in range(0, len(raster), STRIP):
-        yield slice(top, top + STRIP)
-
-
 @dataclass(frozen=True)
 class Terrain:
     """The ground on coarse pixels, for what needs no precision.
@@ -318,21 +306,25 @@ class Terrain:
         sampled = regions[::factor, ::factor]
         return cls(factor, coarse, sampled * small, depth)
 
-    def thickness(self, count: int) -> np.ndarray:
-        """Return metres from each region's innermost place to its nearest line, 0 if thin."""
-        thickness = np.zeros(count, np.float32)
-        for strip in strips_of(self.regions):
-            np.maximum.at(thickness, self.regions[strip].reshape(-1), self.depth[strip].reshape(-1))
-        thickness[0] = 0
-        return thickness
+    def measures(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return about how large regions are, and how thick.
 
-    def areas(self, count: int) -> np.ndarray:
-        """Return square metres of each region, about."""
-        cell = self.frame.pixel[0] * self.frame.pixel[1]
-        cells = np.zeros(count, np.int64)
-        for strip in strips_of(self.regions):
-            cells += np.bincount(self.regions[strip].reshape(-1), minlength=count)
-        return np.asarray(cells * cell)
+        Returns
+        -------
+        area, thickness
+            ``(count,)`` square metres, and metres from the innermost place to the nearest line,
+            0 where the region is thin.
+        """
+        numbers, depth = self.regions.reshape(-1), self.depth.reshape(-1)
+        # By runs of one region along the rows: a tenth as many as there are pixels.
+        starts = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
+        region = numbers[starts]
+        lengths = np.diff(starts, append=numbers.size)
+        cells = np.bincount(region, weights=lengths, minlength=count)
+        thickness = np.zeros(count, np.float32)
+        np.maximum.at(thickness, region, np.maximum.reduceat(depth, starts))
+        thickness[0] = 0
+        return cells * (self.frame.pixel[0] * self.frame.pixel[1]), thickness
 
 
 def below_levels(stations: Stations, evidence: Evidence, terrain: Terrain) -> np.ndarray:
@@ -482,14 +474,16 @@ def _refine(
     # Cells with a line beside a room.
     rim = cv2.dilate(changed.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool) & ~decided
     height, width = labels.shape
-    flat, known = labels.reshape(-1), (free > 0).reshape(-1)
+    flat, off_lines = labels.reshape(-1), free.reshape(-1)
     # Only these pixels are looked at, a few in a hundred of all.
-    waiting, _ = _pixels_of_cells(rim, factor, width, height)
-    waiting = waiting[(flat[waiting] == ROAD) & known[waiting]]
-    pixels, cells = _pixels_of_cells(changed, factor, width, height)
+    waiting = _pixels_of_cells(np.flatnonzero(rim), rim.shape[1], factor, width, height).reshape(-1)
+    waiting = waiting[(flat[waiting] == ROAD) & (off_lines[waiting] > 0)]
+    cells = np.flatnonzero(changed)
+    pixels = _pixels_of_cells(cells, changed.shape[1], factor, width, height)
+    verdict = np.broadcast_to(value.reshape(-1)[cells, np.newaxis], pixels.shape)
     was_road = flat[pixels] == ROAD
-    flat[pixels[was_road]] = value.reshape(-1)[cells[was_road]]
-    known[waiting] = False
+    flat[pixels[was_road]] = verdict[was_road]
+    flat[waiting] = WAITING
     while len(waiting):
         row, column = np.divmod(waiting, width)
         found = np.zeros(len(waiting), bool)
@@ -498,36 +492,39 @@ def _refine(
             r, c = row + down, column + right
             usable = (r >= 0) & (r < height) & (c >= 0) & (c < width) & ~found
             source = np.where(usable, r * width + c, 0)
-            usable &= known[source]
+            usable &= (off_lines[source] > 0) & (flat[source] != WAITING)
             taken[usable], found[usable] = flat[source[usable]], True
         if not found.any():
             break
-        flat[waiting[found]], known[waiting[found]] = taken[found], True
+        flat[waiting[found]] = taken[found]
         waiting = waiting[~found]
+    flat[waiting] = ROAD
 
 
 def _pixels_of_cells(
-    cells: np.ndarray, factor: int, width: int, height: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the flat indices of the pixels in the cells that are set, and of each one's cell.
+    cells: np.ndarray, columns: int, factor: int, width: int, height: int
+) -> np.ndarray:
+    """Return ``(cells, factor**2)`` flat indices of the pixels in coarse cells.
 
     Parameters
     ----------
     cells
-        Coarse bool.
+        ``(n,)`` flat indices.
+    columns
+        Of the raster of cells.
     factor
         Pixels to a cell's edge.
     width, height
-        Of the raster of pixels, beyond which cells may reach.
+        Of the raster of pixels. Cells may reach beyond it: its last row or column stands for
+        what they would hold there.
     """
-    chosen = np.flatnonzero(cells)
-    row, column = np.divmod(chosen, cells.shape[1])
-    down, right = np.divmod(np.arange(factor**2), factor)
-    # Pixels beyond the raster's edge would be of cells that reach over it: the last row or column
-    # stands for them.
-    rows = np.minimum(row[:, np.newaxis] * factor + down, height - 1)
-    columns = np.minimum(column[:, np.newaxis] * factor + right, width - 1)
-    return (rows * width + columns).reshape(-1), np.repeat(chosen, factor**2)
+    row, column = np.divmod(cells, columns)
+    steps = np.arange(factor)
+    down = np.minimum(row[:, np.newaxis] * factor + steps, height - 1) * width
+    right = np.minimum(column[:, np.newaxis] * factor + steps, width - 1)
+    return np.asarray(
+        (down[:, :, np.newaxis] + right[:, np.newaxis, :]).reshape(len(cells), factor**2)
+    )
 
 
 def distance_to_lines(free: np.ndarray, frame: Frame) -> np.ndarray:
@@ -548,7 +545,8 @@ def distance_to_lines(free: np.ndarray, frame: Frame) -> np.ndarray:
     across, down = frame.pixel
     if abs(across / down - 1) < 0.005:
         pixels = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_5)
-        return np.asarray(pixels * np.float32(across))
+        pixels *= np.float32(across)
+        return np.asarray(pixels)
     return np.asarray(
         ndimage.distance_transform_edt(free, sampling=(down, across)), dtype=np.float32
     )

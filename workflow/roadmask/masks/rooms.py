@@ -44,8 +44,10 @@ class Rooms:
 
     Attributes
     ----------
-    markers
-        ``(h, w)`` int32: the core of each room, numbered from 2; 0 elsewhere.
+    cores
+        ``(c,)`` int64 flat indices of pixels, the cores of the rooms.
+    number
+        ``(c,)`` int32: the room that a core's pixel is of, from 2.
     thickness
         ``(n,)`` float32 metres from a room's innermost pixel to the nearest line, by
         number; the first two are unused.
@@ -53,7 +55,8 @@ class Rooms:
         ``(n,)`` bool: too thick to be street.
     """
 
-    markers: np.ndarray
+    cores: np.ndarray
+    number: np.ndarray
     thickness: np.ndarray
     thick: np.ndarray
 
@@ -87,7 +90,7 @@ def find_rooms(
         Corners of the streets themselves are left out.
     """
     count, pieces = cv2.connectedComponents(ground, connectivity=4, ltype=cv2.CV_32S)
-    filled = np.flatnonzero(ground)
+    filled = np.flatnonzero(ground.view(bool))
     piece, deep = pieces.ravel()[filled], depth.ravel()[filled]
     thickness = np.zeros(count, np.float32)
     np.maximum.at(thickness, piece, deep)
@@ -109,11 +112,10 @@ def find_rooms(
     # The core keeps out of the throat, so that the floods meet there and not behind it.
     level = np.where(room, np.minimum(0.5 * thickness, street), np.inf).astype(np.float32)
     core = deep >= level[piece]
-    markers = np.zeros(ground.shape, np.int32)
-    markers.ravel()[filled[core]] = number[piece[core]]
     thick = thickness > THICK_SHARE * street + THICK_METRES
     return Rooms(
-        markers,
+        filled[core],
+        number[piece[core]],
         np.concatenate([np.zeros(FIRST, np.float32), thickness[room]]),
         np.concatenate([np.zeros(FIRST, bool), thick[room]]),
     )
@@ -139,21 +141,25 @@ def flood(depth: np.ndarray, street: np.ndarray, rooms: Rooms, domain: np.ndarra
         ``(h, w)`` int32: the number each pixel of the domain fell to, 0 outside it. What no
         room can reach is street.
     """
-    cores = np.where(street, 0, rooms.markers)
-    cores *= domain
-    undecided = (cores == 0) & domain & ~street
     # What no room reaches stays street; the rest is parted below.
-    basins: np.ndarray = np.maximum(cores, domain)
+    basins = domain.astype(np.int32)
+    undecided = domain & ~street
+    off_street = undecided.reshape(-1)[rooms.cores]
+    cores = rooms.cores[off_street]
+    basins.reshape(-1)[cores] = rooms.number[off_street]
+    undecided.reshape(-1)[cores] = False
     count, part = cv2.connectedComponents(
         undecided.view(np.uint8), connectivity=4, ltype=cv2.CV_32S
     )
+    beside = np.zeros(domain.shape, np.uint8)
+    beside.reshape(-1)[cores] = 1
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    beside = cv2.dilate((cores > 0).view(np.uint8), cross).view(bool)
+    beside = cv2.dilate(beside, cross) & undecided.view(np.uint8)
     reached = np.zeros(count, bool)
-    reached[part[beside & undecided]] = True
-    for number, tight in enumerate(ndimage.find_objects(part), start=1):
-        if not reached[number]:
-            continue
+    reached[part[beside.view(bool)]] = True
+    boxes = ndimage.find_objects(part)
+    for number in np.flatnonzero(reached):
+        tight = boxes[number - 1]
         window = tuple(slice(max(axis.start - 1, 0), axis.stop + 1) for axis in tight)
         here = part[window] == number
         near = cv2.dilate(here.view(np.uint8), cross).view(bool) & domain[window]
