@@ -109,6 +109,16 @@ def blurred(sigma: float) -> Change:
     return light(lambda levels: cv2.GaussianBlur(levels, (0, 0), sigma))
 
 
+def contrasted(factor: float) -> Change:
+    """Return a change of the contrast about the picture's mean."""
+    return light(lambda levels: levels.mean() + (levels - levels.mean()) * factor)
+
+
+def sharpened(amount: float) -> Change:
+    """Return an unsharp masking."""
+    return light(lambda levels: levels + amount * (levels - cv2.GaussianBlur(levels, (0, 0), 1.2)))
+
+
 def gamma(exponent: float) -> Change:
     """Return a tone curve."""
     return light(lambda levels: 255 * (levels / 255) ** exponent)
@@ -140,6 +150,36 @@ STANDINS: Mapping[str, Change] = MappingProxyType(
             gamma(0.6),
             blurred(0.7),
             light(lambda levels: levels * np.array((1.25, 1.1, 0.95)) + 10),
+        ),
+        # Brighter, with less contrast, and of another sharpness and size, all at once.
+        "hazy, soft, size x0.7": in_turn(
+            resized(0.7), blurred(0.8), contrasted(0.6), light(lambda levels: levels * 0.8 + 73)
+        ),
+        "pale, sharp, size x1.4": in_turn(
+            resized(1.4), sharpened(1.5), contrasted(0.55), light(lambda levels: levels + 55)
+        ),
+        "overexposed, sharp, size x0.7": in_turn(
+            resized(0.7),
+            sharpened(1.0),
+            light(lambda levels: levels * np.array((1.7, 1.6, 1.5)) + 25),
+        ),
+        "warm, soft, size x1.4": in_turn(
+            resized(1.4),
+            blurred(1.2),
+            gamma(0.5),
+            light(lambda levels: levels * np.array((1.25, 1.1, 0.95)) + 5),
+        ),
+        "bright roads, overexposed, JPEG 30, size x1.4": in_turn(
+            brighter_roads(35),
+            resized(1.4),
+            light(lambda levels: levels * np.array((1.5, 1.45, 1.4)) + 30),
+            over_sharpened,
+        ),
+        "grey, flat, hazy, size x1.2": in_turn(
+            resized(1.2),
+            light(lambda levels: np.repeat(levels.mean(2, keepdims=True), 3, 2)),
+            contrasted(0.35),
+            light(lambda levels: levels + 80),
         ),
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from roadmask.files import sha256
 from roadmask.model import exports
 from roadmask.model.activations import channel_sheet, write_activations
 from roadmask.model.card import Card, embed_card
-from roadmask.model.network_settings import NetworkSettings
+from roadmask.model.network_settings import BACKBONES, NetworkSettings
 from roadmask.model.networks import build_network
 
 LAYERS = ("logits", "max_pooling2d")
@@ -121,6 +122,35 @@ class TestFormats:
         np.testing.assert_allclose(answer, expected, atol=1e-5)
         properties = session.get_modelmeta().custom_metadata_map
         assert Card.from_json(json.loads(properties["roadmask"])) == card
+
+    @pytest.mark.parametrize(
+        ("architecture", "backbone"),
+        [
+            ("lite_unet", None),
+            *(
+                pytest.param(*names, marks=pytest.mark.slow)
+                for names in (
+                    ("efficientnetlite0_unet", None),
+                    ("inceptionresnetv2_unet", None),
+                    *(("deeplabv3plus", backbone) for backbone in BACKBONES),
+                )
+            ),
+        ],
+    )
+    def test_every_network_can_be_written_in_every_format(self, architecture, backbone, tmp_path):
+        # All but the plain U-Nets enlarge their features, whose size a graph leaves open.
+        chosen = NetworkSettings(architecture, backbone, weights=None)
+        model = build_network(chosen, (None, None, 3), 1)
+        rng = np.random.default_rng(5)
+        for layer in model.layers:
+            if layer.name in ("logits", "scores"):
+                # Else all is near a half, and hides how answers differ.
+                layer.set_weights([rng.normal(0, 1, w.shape) for w in layer.get_weights()])
+        card = replace(make_card((1, 2, 3), ("road",)), input_stride=chosen.stride)
+        tiles = [(rng.integers(0, 256, (96, 64, 3), dtype=np.uint8), np.zeros((96, 64)))]
+        done = exports.write_formats(model, card, tuple(exports.NAMES), tiles, tmp_path)
+        assert set(done) == set(exports.NAMES)
+        assert all(each["largest_difference"] < 1e-4 for each in done.values())
 
     def test_onnx_without_its_library_is_named(self, monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, "onnx", None)

@@ -6,8 +6,10 @@ import csv
 import json
 import math
 import os
+import random
 import subprocess
 import sys
+import time
 import zipfile
 from dataclasses import replace
 
@@ -26,10 +28,12 @@ from model_makers import SIZE, UNKNOWN, make_dataset, train_split
 from PIL import Image
 
 from roadmask.__main__ import main
+from roadmask.dataset.reading import parse_example
 from roadmask.errors import InputError, SettingError
 from roadmask.files import sha256
 from roadmask.model import training
 from roadmask.model.card import Card, embed_card, read_card
+from roadmask.model.card_text import card_text
 from roadmask.model.history import Epoch, best_row, is_over, learning_rate
 from roadmask.model.losses import MaskedLoss
 from roadmask.model.making import make_model
@@ -322,6 +326,16 @@ class TestHistory:
             TrainingSettings(**{name: value})
 
 
+def parsed_in_random_time(record, bands, size):
+    picture, label = parse_example(record, bands, size)
+
+    def late(values):
+        time.sleep(0.03 * random.random())
+        return values
+
+    return tf.ensure_shape(tf.numpy_function(late, [picture], tf.uint8), picture.shape), label
+
+
 class TestStream:
     settings = TrainingSettings(batch_size=3, crop=32, seed=4)
     plain = replace(settings, augmentation=no_augmentation())
@@ -370,12 +384,17 @@ class TestStream:
         assert set(passes[0]) == set(passes[1]) == set(passes[2])
         assert not passes[0] == passes[1] == passes[2]
 
+    @pytest.mark.parametrize("deterministic", [True, False])
     @pytest.mark.parametrize("cache", [0, 2**30])
-    def test_the_parts_of_a_batch_make_it_up(self, tmp_path, monkeypatch, cache):
+    def test_the_parts_of_a_batch_make_it_up(self, tmp_path, monkeypatch, cache, deterministic):
         monkeypatch.setattr("roadmask.model.pipeline.CACHE_BYTES", cache)
+        # Where no order is kept, tiles now overtake one another.
+        monkeypatch.setattr("roadmask.model.pipeline.parse_example", parsed_in_random_time)
         split = self.numbered(tmp_path)
-        stream = TrainingStream(split, replace(self.settings, batch_size=4), 16, threads=2)
-        whole = self.take(stream, 3, 3)
+        chosen = replace(self.settings, batch_size=4)
+        whole = self.take(TrainingStream(split, chosen, 16, threads=2), 3, 3)
+        # Machines share batches, so theirs have an order in any case.
+        stream = TrainingStream(split, replace(chosen, deterministic=deterministic), 16, threads=2)
         parts = [
             [(x.numpy(), y.numpy()) for x, y in stream.batches(3, part, 2).take(3)]
             for part in range(2)
@@ -512,6 +531,23 @@ class TestCommand:
         assert "| `training.learning_rate` | 0.01 |" in text
         assert "rotation_limit" not in text
         assert "| `training.augmentation.exposure_limit` | 0.1 |" in text
+        assert "| `model.backbone` | null |" in text
+        assert "| started from | random numbers |" in text
+
+    def test_the_card_for_people_names_what_it_started_from_and_the_blocks(self, trained):
+        dataset = json.loads((trained.parent.parent / "dataset" / "dataset.json").read_text())
+        dataset["split"] = {"train": 0.7, "val": 0.3, "test": 0, "block": "256 ft", "seed": 1}
+        start = {"source": "encoder.h5", "sha256": "12ab", "licence": "Apache-2.0"}
+        card = replace(read_card(trained), pretrained=start)
+        text = card_text(card, dataset, [row(1)], "34cd")
+        assert "Training started from `encoder.h5`, whose weights were published under: Apache" in (
+            text
+        )
+        assert "| weights that training started from | 12ab |" in text
+        assert "dealt out in blocks of 256 ft that never" in text
+        nowhere = replace(card, pixel_metres=None)
+        text = card_text(nowhere, dataset, [row(1)], "34cd")
+        assert "dealt out in whole pictures that never" in text
 
     def test_the_sheet_shows_tiles_and_what_becomes_of_them(self, trained):
         with Image.open(trained.parent / "augmentation.png") as image:
@@ -561,6 +597,53 @@ class TestCommand:
         )
         embed_card(tmp_path / "x.keras", card)
         assert read_card(tmp_path / "x.keras") == card
+
+
+# Saves the state of epoch 4 over that of epoch 3, killed before its first operation on a file,
+# before its second, and so on; prints which epoch's state is there afterwards.
+KILLED_WHILE_WRITING = """
+import os, shutil, signal, sys
+from pathlib import Path
+import numpy as np
+from roadmask.model.history import Epoch
+from roadmask.model.state import State, StateFolder
+
+def state(epoch):
+    rows = [Epoch(n, 1.0, 1.0, n / 9, 0.1, 0.5, 1.0, {"road": n / 9}) for n in range(1, epoch + 1)]
+    arrays = [np.full(5, epoch)]
+    return State(tuple(rows), arrays, arrays, arrays, arrays)
+
+root = Path(sys.argv[1])
+survived, moment = False, 0
+while not survived:
+    parent = root / str(moment)
+    folder = StateFolder(parent, {})
+    for epoch in (2, 3):
+        folder.save(state(epoch), epoch)
+    child = os.fork()
+    if not child:
+        seen = 0
+        def count(event, arguments):
+            global seen
+            if event in ("open", "os.rename", "os.remove") and root.name in str(arguments):
+                if seen == moment:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                seen += 1
+        sys.addaudithook(count)
+        folder.save(state(4), 4)
+        os._exit(0)
+    survived = os.waitpid(child, 0)[1] == 0
+    found = folder.load()
+    epoch = found.rows[-1].epoch
+    for group in (found.weights, found.average, found.optimizer, found.best):
+        assert (group[0] == epoch).all()
+    folder.save(state(5), 5)
+    assert {path.name for path in folder.path.iterdir()} == {
+        "state.json", "epoch-5.npz", "best-5.npz"
+    }
+    print(epoch)
+    moment += 1
+"""
 
 
 class TestTraining:
@@ -632,6 +715,21 @@ class TestTraining:
         found = StateFolder(tmp_path, {"training.learning_rate": 0.1}).load()
         assert found.rows == state.rows
         assert np.array_equal(found.optimizer[0], np.ones(2))
+
+    def test_a_kill_while_the_state_is_written_leaves_a_whole_one(self, tmp_path, repository):
+        environment = {**os.environ, "PYTHONPATH": str(repository / "workflow")}
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED_WHILE_WRITING, str(tmp_path)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        epochs = [int(line) for line in done.stdout.split()]
+        # Opening, renaming and removing are each a moment to be killed at.
+        assert len(epochs) > 8
+        assert set(epochs) == {3, 4}
+        assert epochs == sorted(epochs)
 
     def test_a_damaged_state_is_not_taken_up(self, tmp_path):
         from roadmask.model.state import State, StateFolder

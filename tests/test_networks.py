@@ -195,7 +195,10 @@ class TestDilation:
         rng = np.random.default_rng(0)
         classifier.set_weights(
             [
-                rng.normal(0, 1 / np.sqrt(np.prod(w.shape[:-1]) + 1), w.shape) ** 2 ** (w.ndim == 1)
+                rng.uniform(0.5, 1.5, w.shape)
+                # Scales and variances about 1: what is normalized neither grows nor fades.
+                if w.ndim == 1
+                else rng.normal(0, 1 / np.sqrt(np.prod(w.shape[:-1])), w.shape)
                 for w in classifier.get_weights()
             ]
         )

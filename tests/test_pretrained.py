@@ -533,12 +533,23 @@ class TestLite0:
         model, chosen = lite(bands)
         assert chosen.start == "imagenet"
         stored = start_from(model, chosen)
+        # A card goes to other machines: it names the package, not its place on this one.
+        assert stored.origin() == {
+            "source": published.LITE0_PACKAGE,
+            "sha256": published.LITE0_SHA256,
+            "licence": "Apache-2.0",
+        }
         expected = for_bands(stored.layers["stem_conv"][0], bands)
         assert np.array_equal(model.get_layer("stem_conv").get_weights()[0], expected)
 
     def test_the_file_itself_may_be_named(self):
         model, chosen = lite(weights=str(published.installed_lite0()))
         assert start_from(model, chosen).sha256 == published.LITE0_SHA256
+
+    def test_of_another_file_no_licence_is_claimed(self, monkeypatch):
+        path = published.installed_lite0()
+        monkeypatch.setattr(published, "LITE0_SHA256", "0" * 64)
+        assert published.lite0_weights(path).licence == "not known"
 
     def test_a_file_that_was_changed_is_refused(self, monkeypatch):
         monkeypatch.setattr(published, "LITE0_SHA256", "0" * 64)

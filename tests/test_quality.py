@@ -522,6 +522,11 @@ class TestCommand:
         found = json.loads((tmp_path / "out" / "offset.json").read_text())
         assert found["metres"] < 0.2
 
+    def test_classes_that_leave_no_other_ground_have_no_width(self, tmp_path):
+        city = Drawn(tmp_path)
+        rows = measure(city.made(city.road.astype(np.uint8) + 1), tmp_path / "out")
+        assert {float(row["thick_share"]) for row in rows.values()} == {0}
+
     def test_road_added_where_nothing_bears_it_out(self, tmp_path):
         city = Drawn(tmp_path)
         label = city.road.astype(np.uint8)

@@ -33,11 +33,11 @@ def card_text(
     parts = [
         f"# {card.architecture} for {', '.join(card.classes)}",
         *_use(card),
-        *_data(dataset),
+        *_data(card, dataset),
         *_figures(card, rows),
         *_settings(card),
         *_hashes(card, dataset, model_sha256),
-        *_licences(),
+        *_licences(card),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -81,6 +81,8 @@ def _use(card: Card) -> Iterator[str]:
                 if card.threshold is None
                 else f"{card.threshold:.4f}, chosen on the validation split",
             ),
+            ("brightness of the training imagery, by band", _tone(card)),
+            ("started from", _start(card)),
         ],
     )
     yield (
@@ -90,7 +92,20 @@ def _use(card: Card) -> Iterator[str]:
     )
 
 
-def _data(dataset: Mapping[str, Any]) -> Iterator[str]:
+def _tone(card: Card) -> str:
+    if card.band_mean is None or card.band_deviation is None:
+        return "not known"
+    bands = zip(card.band_mean, card.band_deviation, strict=True)
+    return ", ".join(f"{mean:.0f} ± {deviation:.0f}" for mean, deviation in bands)
+
+
+def _start(card: Card) -> str:
+    if card.pretrained is None:
+        return "random numbers"
+    return f"`{card.pretrained['source']}`, its licence {card.pretrained['licence']}"
+
+
+def _data(card: Card, dataset: Mapping[str, Any]) -> Iterator[str]:
     yield "## Data"
     classes = dataset["classes"]
     splits = dataset["splits"]
@@ -108,12 +123,13 @@ def _data(dataset: Mapping[str, Any]) -> Iterator[str]:
     )
     if "split" in dataset:
         split = dataset["split"]
+        # Pictures that lie nowhere are blocks of their own.
+        blocks = "whole pictures" if card.pixel_metres is None else f"blocks of {split['block']}"
         yield (
             f"Tiles of {dataset['tile_size']} pixels. Shares of the ground: "
             f"{split['train']:g} train, {split['val']:g} val, {split['test']:g} test, dealt out "
-            f"in blocks of {split['block']} that never straddle two splits, seed "
-            f"{split['seed']}. No figure below comes from the test split: see "
-            "`evaluation/metrics.json`."
+            f"in {blocks} that never straddle two splits, seed {split['seed']}. No figure below "
+            "comes from the test split: see `evaluation/metrics.json`."
         )
     for warning in dataset.get("warnings", ()):
         yield f"**{warning}**"
@@ -146,6 +162,9 @@ def _settings(card: Card) -> Iterator[str]:
 
 
 def _value(value: object) -> str:
+    """Return a value as the config has it."""
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -157,14 +176,24 @@ def _hashes(card: Card, dataset: Mapping[str, Any], model_sha256: str) -> Iterat
         [
             ("model.keras", model_sha256),
             ("dataset.json", card.dataset_sha256),
+            *(
+                []
+                if card.pretrained is None
+                else [("weights that training started from", card.pretrained["sha256"])]
+            ),
             *((shard["name"], shard["sha256"]) for shard in shards),
         ],
     )
     yield table(("software", "version"), card.versions.items())
 
 
-def _licences() -> Iterator[str]:
+def _licences(card: Card) -> Iterator[str]:
     yield "## Licences"
+    if card.pretrained is not None:
+        yield (
+            f"Training started from `{card.pretrained['source']}`, whose weights were published "
+            f"under: {card.pretrained['licence']}."
+        )
     yield (
         "The software is under the MIT licence. The network was trained on pictures and labels "
         "whose licences this file does not know: whoever passes it on has to look at those of "

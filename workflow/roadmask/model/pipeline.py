@@ -226,7 +226,8 @@ class TrainingStream:
 
     def _from_shards(self, first_step: int, offset: int, size: int) -> tf.data.Dataset:
         paths = [str(path) for path in self.split.paths]
-        ordered = self.settings.deterministic
+        # Machines that share batches have to read the same ones.
+        ordered = self.settings.deterministic or size < self.settings.batch_size
         tile_bytes = self.split.size**2 * (self.split.bands + 1)
         # The crops of a tile share its memory, so the mixed tiles count once each.
         mixed = self.crops_per_tile * max(1, min(SHUFFLE_TILES, SHUFFLE_BYTES // tile_bytes))

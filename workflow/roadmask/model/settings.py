@@ -241,7 +241,8 @@ class TrainingSettings:
     deterministic
         Whether samples must come in the same order every time, so that the same seed gives
         the same network. Else those of a split too large for memory come, within a pass, as
-        they are read. GPUs add in any order.
+        they are read, which a slow or far disk gains by; each tile still comes once a pass.
+        Several machines read in order in any case. GPUs add in any order.
     seed
         Of the weights, the order, the augmentation and the dropout.
     augmentation

@@ -337,7 +337,7 @@ def correlate_looks(sheet: Sheet, blocks: Blocks, likeness: Likeness) -> LooksSc
 
 
 def street_width(sheet: Sheet) -> float:
-    """Return the width of a sheet's widest streets in its label, pixels.
+    """Return the width of a sheet's widest streets in its label, pixels; 0 where none ends.
 
     Of all discs that fit into the label's road and whose middle lies as deep as any ground
     around it, most lie along streets; the few in squares and leaks count little.
@@ -347,12 +347,15 @@ def street_width(sheet: Sheet) -> float:
         margin = WIDTH_WINDOW // 4
         wide = WIDTH_WINDOW + 2 * margin
         label = sheet.label(x - margin, y - margin, wide, wide)
+        if label.all():
+            # Several classes may leave no ground as other: then nothing has a width.
+            continue
         depth = cv2.distanceTransform((label != 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
         ridge = (depth >= cv2.dilate(depth, np.ones((5, 5), np.uint8))) & (depth > 2)
         ridge &= (label > 0) & (label != UNKNOWN)
         deep.append(depth[margin:-margin, margin:-margin][ridge[margin:-margin, margin:-margin]])
-    found = np.concatenate(deep)
-    return 2 * float(np.quantile(found, WIDEST)) if len(found) else 1.0
+    found = np.concatenate([np.empty(0, np.float32), *deep])
+    return 2 * float(np.quantile(found, WIDEST)) if len(found) else 0.0
 
 
 # --- tile by tile ----------------------------------------------------------------------------
@@ -709,6 +712,8 @@ def _of_outline(
 
 def _thick(sheet: Sheet, tile: Tile, widest: float, base: float) -> float:
     """Return the share of road that is part of a disc wider than any street of the sheet."""
+    if not widest:
+        return 0.0
     reach = math.ceil(THICK * widest / 2)
     # A disc that reaches into the tile has its middle, and all of itself, in this window.
     margin = 2 * reach + 2

@@ -94,6 +94,38 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
         return normalized
 
 
+class OpenUpSampling2D(keras.layers.UpSampling2D):  # type: ignore[misc]
+    """Enlargement of pictures whose size a graph leaves open.
+
+    Keras' own (3.15) asks in Python whether the size is above 0 where it interpolates, which a
+    graph can't answer, and repeats pixels in a way that hides the channels from TFLite.
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Enlarge ``(batch, rows, columns, channels)``."""
+        size = tf.shape(inputs)[1:3] * tf.constant(self.size)
+        return tf.image.resize(inputs, size, self.interpolation)
+
+
+def with_open_sides(model: keras.Model) -> keras.Model:
+    """Return a network like `model`, with its weights, as a graph for pictures of any size.
+
+    Parameters
+    ----------
+    model
+        A network as `roadmask.model.networks` builds it.
+    """
+
+    def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if type(layer) is keras.layers.UpSampling2D:
+            return OpenUpSampling2D.from_config(layer.get_config())
+        return type(layer).from_config(layer.get_config())
+
+    clone = keras.models.clone_model(model, clone_function=replace)
+    clone.set_weights(model.get_weights())
+    return clone
+
+
 def judged_part(model: keras.Model) -> keras.Model:
     """Return the part of `model` that gives logits; it shares the weights."""
     return keras.Model(model.input, model.get_layer(LOGITS).output, name=f"{model.name}_logits")

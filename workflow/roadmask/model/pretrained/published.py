@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,8 @@ def imagenet_weights(encoder: str) -> Stored:
         If they can't be had, or are damaged.
     """
     if encoder not in DOWNLOADS:
-        return lite0_weights(installed_lite0())
+        # The package, and not where this machine has it: the card goes with the model.
+        return replace(lite0_weights(installed_lite0()), source=LITE0_PACKAGE)
     download = DOWNLOADS[encoder]
     url = f"{ORIGIN}{download.folder}/{download.name}"
     try:
@@ -174,7 +175,9 @@ def lite0_weights(path: Path) -> Stored:
         arrays = _as_keras(parts, is_depthwise=name.endswith("depthwise_conv"))
         if arrays:
             layers[name] = arrays
-    return Stored(str(path), sha256(path), LITE0_LICENCE, layers)
+    digest = sha256(path)
+    licence = LITE0_LICENCE if digest == LITE0_SHA256 else "not known"
+    return Stored(str(path), digest, licence, layers)
 
 
 def _as_keras(parts: Mapping[str, NDArray[Any]], *, is_depthwise: bool) -> list[NDArray[Any]]:
