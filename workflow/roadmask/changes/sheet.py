@@ -94,9 +94,9 @@ class Sheet:
         if self.known.any():
             return None
         if not np.isfinite(self.shown).any():
-            return "there is no picture of its ground, or none inside `area`"
+            return "there is no picture of its ground, or none inside the area"
         if not np.isfinite(self.road).any():
-            return "the map, or `area`, does not reach its ground"
+            return "the map, or the area, does not reach its ground"
         return "what the map knows of its ground and what is pictured lie apart"
 
     @property
