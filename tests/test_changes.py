@@ -336,9 +336,7 @@ def test_scenes_without_a_map_are_listed_with_the_reason_given(tmp_path):
 
 def test_a_sheet_beyond_the_map_is_listed_and_the_others_are_compared(tmp_path, caplog):
     beyond = box(SIZE, -700, 2 * SIZE, 200)
-    city = City(
-        tmp_path, shown=shapely.union(STREETS, LANE), unknown=beyond, sheets=(0.0, SIZE)
-    )
+    city = City(tmp_path, shown=shapely.union(STREETS, LANE), unknown=beyond, sheets=(0.0, SIZE))
     assert list(city.changes("--without", "no mask", "sheet_3")["sheets"]) == ["sheet_1"]
     summary = json.loads((tmp_path / "changes" / "summary.json").read_text())
     assert list(summary["compared_shares"]) == ["sheet_1"]

@@ -39,7 +39,7 @@ def flight_names(folders: Iterable[str]) -> dict[str, str]:
     while open_folders:
         count += 1
         for folder in open_folders:
-            names[folder] = "/".join(part.strip("/") for part in parts[folder][-count:])
+            names[folder] = str(PurePosixPath(*parts[folder][-count:]))
         taken = [TRAINING, *names.values()]
         open_folders = {
             folder

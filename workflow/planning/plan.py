@@ -13,8 +13,8 @@ from typing import Any
 from planning import checks
 from planning import settings as keys
 from planning.codehash import CodeHashes
-from planning.errors import PlanningError
 from planning.comparison import Comparison, compare
+from planning.errors import PlanningError
 from planning.flights import flights
 from planning.settings import Layer, Settings
 from planning.sources import Catalogue, Scenes, Source

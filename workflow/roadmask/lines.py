@@ -17,6 +17,7 @@ import pandas as pd
 import pyogrio
 import rasterio
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 from roadmask import __version__
 from roadmask.burn import burn_lines
@@ -187,10 +188,11 @@ def mapped(
         The sheet with its halo.
     """
     given = [(source, key) for key, source in sources.items() if source is not None]
-    ground = shapely.Polygon()
+    ground: BaseGeometry = shapely.Polygon()
     if grid.crs is not None and all(len(drawn[key]) for _, key in given):
         ground = mapped_ground(given, grid, grid.crs)
-    parts = [part for part in shapely.get_parts(ground) if part.geom_type == "Polygon"]
+    parts = shapely.get_parts(ground)
+    parts = parts[shapely.area(parts) > 0]
     return gpd.GeoDataFrame(geometry=parts, crs=drawn[CENTERLINES].crs)
 
 

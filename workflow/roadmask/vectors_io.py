@@ -296,11 +296,8 @@ def mapped_ground(
             return shapely.Polygon()
         # What is far off might be nowhere in the sheet's CRS.
         here = shapely.box(*extent) & shapely.box(*_filter_box(bounds, target, layer, source))
-        back = Transformer.from_crs(layer.crs, target, always_xy=True)
-        edges = _with_short_edges(np.array([here], dtype=object), layer.crs)[0]
-        ground &= shapely.transform(
-            edges, lambda xy, back=back: np.column_stack(back.transform(xy[:, 0], xy[:, 1]))
-        )
+        edges = _with_short_edges(np.array([here], dtype=object), layer.crs)
+        ground &= gpd.GeoSeries(edges, crs=layer.crs).to_crs(target).iloc[0]
     return ground
 
 

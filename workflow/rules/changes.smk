@@ -62,7 +62,10 @@ def compared_files(labelled, mapped):
 
 def compared_options():
     """Return the same as patterns, the flights, and why other scenes are left out."""
-    kinds = [("--scenes", "scene", COMPARED.labelled, 0), ("--mapped-scenes", "mapped", COMPARED.mapped, 1)]
+    kinds = [
+        ("--scenes", "scene", COMPARED.labelled, 0),
+        ("--mapped-scenes", "mapped", COMPARED.mapped, 1),
+    ]
     kinds = [kind for kind in kinds if kind[2]]
     return [
         *(f"{option}={'/'.join(scenes)}" for option, _, scenes, _ in kinds),
@@ -73,12 +76,18 @@ def compared_options():
             for text in (
                 f"--{name}",
                 *(
-                    f"{PLAN.settings.results}/{paths[which]}".replace("{scene}", f"{{{field}}}")
+                    f"{PLAN.settings.results}/{paths[which]}".replace(
+                        "{scene}", f"{{{field}}}"
+                    )
                     for _, field, _, which in kinds
                 ),
             )
         ),
-        *(text for flight, count in COMPARED.flights for text in ("--flight", flight, str(count))),
+        *(
+            text
+            for flight, count in COMPARED.flights
+            for text in ("--flight", flight, str(count))
+        ),
         *(
             text
             for reason, scenes in COMPARED.without.items()
@@ -106,7 +115,7 @@ COMPARED_FILES = {
 
 rule find_changes:
     input:
-        **{name: compared_files(*paths) for name, paths in COMPARED_FILES.items()},
+        **{name: many(compared_files(*paths)) for name, paths in COMPARED_FILES.items()},
     output:
         places="<results>/changes/changes.gpkg",
         table="<results>/changes/changes.csv",

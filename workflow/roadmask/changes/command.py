@@ -123,7 +123,9 @@ def run(arguments: argparse.Namespace) -> None:
     scenes = _scenes(arguments)
     with environment():
         found = _compared(scenes, limits)
-        table = places_table(found.places, {scene.name: scene.pieces for scene in scenes}, found.crs)
+        table = places_table(
+            found.places, {scene.name: scene.pieces for scene in scenes}, found.crs
+        )
     without = {scene: reason for reason, *names in arguments.without for scene in names}
     obstacles = without | found.obstacles
     write_layer(arguments.output, table)

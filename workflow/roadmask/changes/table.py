@@ -136,7 +136,7 @@ def write_csv(path: Path, table: gpd.GeoDataFrame) -> None:
 
 def counts(table: gpd.GeoDataFrame) -> dict[str, dict[str, float]]:
     """Return how many places there are of each kind, and how much ground."""
-    kinds = {}
+    kinds: dict[str, dict[str, float]] = {}
     for kind in KINDS:
         chosen = table[table["kind"] == kind]
         kinds[kind] = {

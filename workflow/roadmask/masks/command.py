@@ -14,6 +14,7 @@ import numpy as np
 import rasterio
 import shapely
 from shapely import Polygon
+from shapely.geometry.base import BaseGeometry
 
 from roadmask import __version__
 from roadmask.classes import ClassTable
@@ -206,12 +207,13 @@ def _beyond_map(
         return None
     if arguments.method != "polygons":
         vectors = _required(arguments.vectors, "--vectors", arguments.method)
-        ground = shapely.union_all(read_vectors(vectors, MAPPED).geometry.to_numpy())
+        ground: BaseGeometry = shapely.union_all(read_vectors(vectors, MAPPED).geometry.to_numpy())
     else:
         key = "labels.polygons"
         source = source_from(arguments, key)
-        is_mapped = source is not None and grid.crs is not None and counts["polygons"] > 0
-        ground = mapped_ground([(source, key)], grid, grid.crs) if is_mapped else Polygon()
+        ground = Polygon()
+        if source is not None and grid.crs is not None and counts["polygons"] > 0:
+            ground = mapped_ground([(source, key)], grid, grid.crs)
     inside = inside_area(ground, grid)
     return None if inside is None else ~inside
 
