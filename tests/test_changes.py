@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -70,6 +71,7 @@ class City:
         }
     )
     sheets: tuple[float, ...] = (0.0,)
+    flights: tuple[str, ...] = ()
     sure: float = 0.95
     unknown: BaseGeometry = NONE
 
@@ -98,7 +100,10 @@ class City:
                     target.write(values, 1)
                 options[key].append(str(path))
             options["--vectors"].append(str(self.write_lines(name)))
-        return [part for key, paths in options.items() for part in (key, *paths)]
+        # The class raster lends its tag alone.
+        options["--predictions"] = options["--probabilities"]
+        files = [part for key, paths in options.items() for part in (key, *paths)]
+        return files + [part for name in self.flights for part in ("--flight", name, "1")]
 
     def write_lines(self, name: str) -> Path:
         path = self.folder / f"{name}.gpkg"
@@ -184,7 +189,8 @@ def test_the_most_certain_place_comes_first_and_the_table_has_the_same_rows(tmp_
         assert row.confidence == place.confidence
         assert place.geometry.contains(Point(row.x, row.y))
     summary = json.loads((tmp_path / "changes" / "summary.json").read_text())
-    assert summary["not_compared"] is None
+    assert summary["not_compared"] == {}
+    assert summary["compared_shares"] == {"sheet_1": 1.0}
     assert summary["kinds"]["new"]["places"] == 1
     assert summary["kinds"]["paper"]["places"] == 0
     assert summary["kinds"]["demolished"]["length_m"] == pytest.approx(
@@ -288,26 +294,110 @@ def test_less_is_listed_where_more_is_asked_for(tmp_path):
 # Where there is nothing to compare
 
 
-@pytest.mark.parametrize(("crs", "reason"), [(None, "lie nowhere"), ("none", "no map")])
-def test_without_map_or_ground_the_layer_is_empty_and_says_why(tmp_path, caplog, crs, reason):
-    output = tmp_path / "changes.gpkg"
-    arguments = []
-    if crs is None:
-        for name in ("mask", "probability"):
-            with rasterio.open(
-                tmp_path / f"{name}.tif", "w", driver="GTiff", width=64,
-                height=64, count=1, dtype="uint8",
-            ) as target:  # fmt: skip
-                target.write(np.zeros((1, 64, 64), np.uint8))
-        arguments = ["--masks", str(tmp_path / "mask.tif")]
-        arguments += ["--probabilities", str(tmp_path / "probability.tif")]
-    assert main(["changes", *arguments, *LIMITS, "--output", str(output)]) == 0
+def summary_of(output: Path) -> dict[str, Any]:
+    """Return the summary of a stage that found nothing, and check the empty tables."""
     info = pyogrio.read_info(output, layer="changes")
     assert info["features"] == 0
     assert info["geometry_type"] == "MultiPolygon"
-    assert {"kind", "confidence", "length_m", "source_fid", "sheets"} <= set(info["fields"])
-    assert reason in json.loads((tmp_path / "summary.json").read_text())["not_compared"]
-    assert len((tmp_path / "changes.csv").read_text().splitlines()) == 1
+    assert {"kind", "confidence", "length_m", "source_fid", "sheets", "flight"} <= set(
+        info["fields"]
+    )
+    assert len(output.with_suffix(".csv").read_text().splitlines()) == 1
+    summary = json.loads(output.with_name("summary.json").read_text())
+    assert (summary["flights"], summary["compared_shares"]) == ({}, {})
+    return summary
+
+
+def test_pictures_that_lie_nowhere_are_listed(tmp_path):
+    for name in ("mask", "probability"):
+        with rasterio.open(
+            tmp_path / f"{name}.tif", "w", driver="GTiff", width=64, height=64, count=1,
+            dtype="uint8",
+        ) as target:  # fmt: skip
+            target.write(np.zeros((1, 64, 64), np.uint8))
+    files = ["--masks", str(tmp_path / "mask.tif")]
+    for option in ("--probabilities", "--predictions"):
+        files += [option, str(tmp_path / "probability.tif")]
+    output = tmp_path / "changes.gpkg"
+    assert main(["changes", *files, *LIMITS, "--output", str(output)]) == 0
+    assert "lie nowhere" in summary_of(output)["not_compared"]["mask"]
+
+
+def test_scenes_without_a_map_are_listed_with_the_reason_given(tmp_path):
+    output = tmp_path / "changes.gpkg"
+    without = ["--without", "there is no map", "a", "b", "--without", "no mask", "c"]
+    assert main(["changes", *without, *LIMITS, "--output", str(output)]) == 0
+    assert summary_of(output)["not_compared"] == {
+        "a": "there is no map",
+        "b": "there is no map",
+        "c": "no mask",
+    }
+
+
+def test_a_sheet_beyond_the_map_is_listed_and_the_others_are_compared(tmp_path, caplog):
+    beyond = box(SIZE, -700, 2 * SIZE, 200)
+    city = City(tmp_path, shown=shapely.union(STREETS, LANE), unknown=beyond, sheets=(0.0, SIZE))
+    assert list(city.changes("--without", "no mask", "sheet_3")["sheets"]) == ["sheet_1"]
+    summary = json.loads((tmp_path / "changes" / "summary.json").read_text())
+    assert list(summary["compared_shares"]) == ["sheet_1"]
+    assert "does not reach" in summary["not_compared"]["sheet_2"]
+    assert summary["not_compared"]["sheet_3"] == "no mask"
+    assert "not compared: sheet_2: the map" in caplog.text
+
+
+def test_a_share_of_a_sheet_is_compared_where_the_map_ends_on_it(tmp_path):
+    city = City(tmp_path, shown=shapely.union(STREETS, LANE), unknown=box(0, -700, 125, 200))
+    assert len(city.changes()) == 1
+    summary = json.loads((tmp_path / "changes" / "summary.json").read_text())
+    assert summary["compared_shares"]["sheet_1"] == pytest.approx(0.75, abs=0.005)
+
+
+def test_two_flights_over_one_ground_have_rows_of_their_own(tmp_path):
+    """The old flight shows the lane that the map has; on the new one it is gone."""
+    city = City(
+        tmp_path, on_map=shapely.union(STREETS, LANE), sheets=(0.0, 60.0),
+        flights=("training", "new"),
+    )  # fmt: skip
+    places = city.changes()
+    assert list(places["kind"]) == ["demolished", "demolished"]
+    assert dict(zip(places["flight"], places["sheets"], strict=True)) == {
+        "training": "sheet_1",
+        "new": "sheet_2",
+    }
+    assert places.geometry[0].intersects(places.geometry[1])
+    summary = json.loads((tmp_path / "changes" / "summary.json").read_text())
+    assert summary["flights"] == {"training": ["sheet_1"], "new": ["sheet_2"]}
+
+
+@pytest.mark.parametrize("is_named_road", [True, False])
+def test_of_several_classes_road_alone_is_compared(tmp_path, is_named_road):
+    """A label of building and road against a network of road and building."""
+    city = City(tmp_path, on_map=shapely.union(STREETS, LANE))
+    city.write()
+    mask, probability = (tmp_path / name / "sheet_1.tif" for name in ("masks", "probability"))
+    road = "road" if is_named_road else "street"
+    with rasterio.open(mask, "r+") as target:
+        label = target.read(1)
+        target.write(np.where(label == 1, 2, 1).astype(np.uint8), 1)
+        target.update_tags(ROADMASK_CLASSES=json.dumps(["other", "building", road]))
+    with rasterio.open(probability) as source:
+        shown, profile = source.read(1), source.profile
+    profile["count"] = 3
+    with rasterio.open(probability, "w", **profile) as target:
+        # What is no road is building.
+        for band, (name, values) in enumerate(
+            (("other", 0 * shown), (road, shown), ("building", 254 - shown)), start=1
+        ):
+            target.write(values, band)
+            target.set_band_description(band, name)
+    sheet = read_sheet("s", mask, probability, probability, 10 * FOOT)
+    is_street = shown[1::3, 1::3] > 127
+    seen = sheet.shown[: len(is_street), : is_street.shape[1]] > 0.5
+    if is_named_road:
+        assert (seen == is_street).mean() > 0.98
+    else:
+        assert seen.all()
+        assert (sheet.road == 1).all()
 
 
 def test_distances_in_pixels_are_refused_by_name(tmp_path, caplog):
@@ -322,6 +412,7 @@ def test_rasters_of_two_grids_are_refused(tmp_path):
         read_sheet(
             "sheet_1",
             tmp_path / "masks" / "sheet_1.tif",
+            tmp_path / "probability" / "sheet_2.tif",
             tmp_path / "probability" / "sheet_2.tif",
             3.0,
         )
@@ -350,7 +441,7 @@ def test_a_sheet_is_averaged_and_bent_at_the_threshold(tmp_path):
         values[:200] = round(254 * 0.4)
         values[-200:] = 255
         target.write(values, 1)
-    sheet = read_sheet("s", mask, probability, 10 * FOOT)
+    sheet = read_sheet("s", mask, probability, probability, 10 * FOOT)
     # A sixth of 10 ft holds three pixels of half a foot.
     assert sheet.grid.transform.a == 1.5
     assert sheet.road.shape == (334, 334)

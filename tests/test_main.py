@@ -31,6 +31,15 @@ def test_patterns_stand_for_the_path_of_every_scene():
     expected = ["dataset", "--tiles", "r/a b.json", "r/c.json", "--threads", "2"]
     assert expand_scenes(given) == expected
     assert expand_scenes(["masks", "x/{scene}.tif"]) == ["masks", "x/{scene}.tif"]
+    both = [
+        "changes",
+        "--scenes=a/b",
+        "--mapped-scenes=c",
+        "--masks",
+        "{scene}.tif",
+        "{mapped}.tif",
+    ]
+    assert expand_scenes(both) == ["changes", "--masks", "a.tif", "b.tif", "c.tif"]
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

@@ -32,6 +32,7 @@ from roadmask.mosaic import write_mosaics
 from roadmask.project.contents import Made, describe
 from roadmask.project.document import project_text
 from roadmask.project.pieces import join_pieces
+from roadmask.project.vector_layers import CHANGES, vector_layers
 from roadmask.raster import write_cog
 from roadmask.style import colour_table, legend, write_paletted_qml
 
@@ -295,6 +296,20 @@ def test_the_most_certain_change_comes_first(results):
     clause = layer.find("renderer-v2/orderby/orderByClause")
     assert (clause.text, clause.attrib["asc"]) == ('"confidence"', "1")  # drawn last, on top
     assert layer.attrib["labelsEnabled"] == "1"
+
+
+def test_places_of_several_flights_are_labelled_with_theirs(tmp_path):
+    path = tmp_path / "changes.gpkg"
+    for flights, is_named in ((["training", "training"], False), (["training", "new"], True)):
+        table = gpd.GeoDataFrame(
+            {"place": [1, 2], "kind": "new", "confidence": 0.9, "flight": flights},
+            geometry=[box(0, 0, 9, 9)] * 2,
+            crs=2263,
+        )
+        table.to_file(path, layer="changes")
+        [layer] = vector_layers(path, tmp_path, CHANGES)
+        texts = [text for part in layer.style for text in part.iter("text-style")]
+        assert [('"flight"' in text.attrib["fieldName"]) for text in texts] == [is_named]
 
 
 def test_several_crs_and_kinds_of_pictures_get_a_layer_each(tmp_path):

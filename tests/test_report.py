@@ -571,7 +571,7 @@ def test_places_where_map_and_picture_disagree_are_listed_and_shown(city):
         {
             "place": [1, 2], "kind": ["demolished", "new"], "confidence": [0.987, 0.6],
             "length_m": [30.4, 28.0], "width_m": [6.24, 5.0], "sheets": ["east,west", "east"],
-            "source_fid": [7.0, np.nan],
+            "source_fid": [7.0, np.nan], "flight": ["training", "next_year"],
         },
         geometry=[lane, lane],
         crs=city.crs,
@@ -579,15 +579,21 @@ def test_places_where_map_and_picture_disagree_are_listed_and_shown(city):
     pyogrio.write_dataframe(table, folder / "changes.gpkg", layer="changes")
     none = {"places": 0, "length_m": 0.0}
     kinds = {"demolished": none | {"places": 1, "length_m": 30.4}, "paper": none, "new": none}
-    write_json(folder / "summary.json", {"not_compared": None, "kinds": kinds})
+    summary = {
+        "compared_shares": {"east": 1.0, "west": 0.5},
+        "not_compared": dict.fromkeys(("far", "farther"), "there is no map"),
+        "kinds": kinds,
+    }
+    write_json(folder / "summary.json", summary)
     city.extra += ["--changes", str(folder / "summary.json")]
     found = city.page()
     check_self_contained(found)
     check_accessible(found)
     assert found.rows("1", "demolished") == [
-        ["1", "demolished", "0.99", "30", "6.2", "7", "east, west"]
+        ["1", "demolished", "0.99", "30", "6.2", "7", "training", "east, west"]
     ]
-    assert found.rows("2", "new") == [["2", "new", "0.60", "28", "5.0", "", "east"]]
+    assert found.rows("2", "new") == [["2", "new", "0.60", "28", "5.0", "", "next_year", "east"]]
+    assert "Not compared: there is no map (far, farther)." in found.words
     shown = [image["alt"] for image in found.all("img") if "outlined" in str(image["alt"])]
     assert shown == ["Place 1, demolished, outlined", "Place 2, new, outlined"]
 
@@ -595,14 +601,18 @@ def test_places_where_map_and_picture_disagree_are_listed_and_shown(city):
 def test_where_nothing_was_compared_the_page_says_why(city):
     folder = city.results / "changes"
     folder.mkdir()
-    columns = {name: [] for name in ("place", "kind", "confidence", "sheets")}
+    columns = {name: [] for name in ("place", "kind", "confidence", "sheets", "flight")}
     empty = gpd.GeoDataFrame(columns, geometry=[], crs=city.crs)
     pyogrio.write_dataframe(
         empty, folder / "changes.gpkg", layer="changes", geometry_type="MultiPolygon"
     )
-    write_json(folder / "summary.json", {"not_compared": "there is no map", "kinds": {}})
+    scenes = {f"scene_{number}": "there is no map" for number in range(14)}
+    summary = {"compared_shares": {}, "not_compared": scenes, "kinds": {}}
+    write_json(folder / "summary.json", summary)
     city.extra += ["--changes", str(folder / "summary.json")]
-    assert "Nothing was compared: there is no map." in city.page().words
+    [told] = [words for words in city.page().words if words.startswith("Nothing was compared")]
+    assert told.startswith("Nothing was compared: there is no map (scene_0, scene_1,")
+    assert told.endswith("scene_11 and 2 more).")
 
 
 def test_without_a_reference_nothing_is_said_of_one(tmp_path):

@@ -262,8 +262,10 @@ def _source_contradictions(settings: Settings) -> Iterator[Problem]:
             "has no {scene} in it, which stands for the scene. One file for all scenes needs "
             "labels.raster.resample: nearest",
         )
-    if prediction.model is None:  # else no label is made
-        yield from missing_label_sources(settings)
+    missing = [*missing_label_sources(settings)]
+    if prediction.model is None:
+        yield from missing
+    if prediction.model is None or not missing:  # else no label is made
         yield from _class_contradictions(settings)
 
 

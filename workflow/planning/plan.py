@@ -13,6 +13,7 @@ from typing import Any
 from planning import checks
 from planning import settings as keys
 from planning.codehash import CodeHashes
+from planning.comparison import Comparison, compare
 from planning.errors import PlanningError
 from planning.flights import flights
 from planning.settings import Layer, Settings
@@ -345,6 +346,32 @@ class Plan:
         return flights(prediction, known={}) | {
             f"{name}_scored": scenes for name, scenes in flights(scored, known={}).items()
         }
+
+    @property
+    def has_map(self) -> bool:
+        """Whether there is a map to hold pictures against, whatever is trained on."""
+        return not any(checks.missing_label_sources(self.settings))
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Which scenes are held against the map."""
+        return compare(
+            training={} if self.predicts_only else self.scenes.training,
+            prediction=self.scenes.prediction,
+            obstacle=self._obstacle,
+        )
+
+    def _obstacle(self, scene: str) -> str | None:
+        """Return why nothing can be compared on a scene, as far as the settings tell."""
+        if self.settings.in_pixels:
+            return "the pictures lie nowhere on the ground, so streets have no length there"
+        if not self.has_map:
+            return "there is no map: what labels.method needs is not set"
+        try:
+            self.label_source(scene)
+        except PlanningError:
+            return "labels.raster.path names no file for it"
+        return None
 
     def flight_files(self, batch: Collection[str]) -> list[str]:
         """Return the files of the flights that these scenes belong to."""

@@ -56,6 +56,8 @@ RULES = {
     "mosaic_predictions": "predictions",
     "draw_vectors": "vectors",
     "score_vectors": "vectors",
+    "draw_map": "changes",
+    "label_map": "changes",
     "find_changes": "changes",
     "evaluate": "evaluation",
     "mosaic_scenes": "project",
@@ -155,23 +157,23 @@ TABLE = (
     Row(("model.*", "training.*"), _since("model")),
     Row(
         ("prediction.paths",),
-        ("scenes", "predictions", "vectors", "project", "report"),
+        ("scenes", "predictions", "vectors", "changes", "project", "report"),
         "of added sheets, and of those in one folder with them where `prediction.tone` matches it; "
-        "the model stays, and so do the figures",
+        "tiles, labels, data set and model stay, and so do the figures",
     ),
     Row(
         ("prediction.model",),
-        ("predictions", "vectors", "project", "report"),
-        "which is all that the default target then makes",
+        ("predictions", "vectors", "changes", "project", "report"),
+        "which is all that the default target then makes; `changes` where there is a map",
     ),
     Row(
         ("prediction.tone",),
-        ("predictions", "vectors", "project", "report"),
+        ("predictions", "vectors", "changes", "project", "report"),
         "of imagery from other folders than what was trained on",
     ),
     Row(
         ("prediction.bands",),
-        ("predictions", "vectors", "project", "report"),
+        ("predictions", "vectors", "changes", "project", "report"),
         "of imagery that is not trained on",
     ),
     Row(

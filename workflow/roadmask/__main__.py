@@ -48,8 +48,7 @@ log = logging.getLogger("roadmask")
 
 # Scenes' names go to commands over all scenes once, and their paths as patterns: a city's
 # paths written out are longer than a shell takes as one command.
-SCENES_OPTION = "--scenes="
-SCENE_FIELD = "{scene}"
+SCENE_FIELDS = {"--scenes=": "{scene}", "--mapped-scenes=": "{mapped}"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,28 +101,29 @@ def expand_scenes(argv: list[str]) -> list[str]:
     Parameters
     ----------
     argv
-        Arguments, among them perhaps ``--scenes=a/b/c``.
+        Arguments, among them perhaps ``--scenes=a/b/c`` and ``--mapped-scenes=d/e``.
 
     Returns
     -------
     list of str
-        With that one, every argument that holds ``{scene}`` becomes one for each name, and
-        the option itself is gone. Without it, `argv`.
+        With one of these, every argument that holds its field, ``{scene}`` or ``{mapped}``,
+        becomes one for each name, and the option itself is gone. Without them, `argv`.
     """
-    names = [
-        name
-        for argument in argv
-        if argument.startswith(SCENES_OPTION)
-        for name in argument.removeprefix(SCENES_OPTION).split("/")
-    ]
-    if not names:
-        return argv
-    return [
-        argument.replace(SCENE_FIELD, name)
-        for argument in argv
-        if not argument.startswith(SCENES_OPTION)
-        for name in (names if SCENE_FIELD in argument else names[:1])
-    ]
+    for option, field in SCENE_FIELDS.items():
+        names = [
+            name
+            for argument in argv
+            if argument.startswith(option)
+            for name in argument.removeprefix(option).split("/")
+        ]
+        if names:
+            argv = [
+                argument.replace(field, name)
+                for argument in argv
+                if not argument.startswith(option)
+                for name in (names if field in argument else names[:1])
+            ]
+    return argv
 
 
 def prepare_process() -> None:

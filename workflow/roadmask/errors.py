@@ -32,6 +32,10 @@ class InputError(RoadmaskError):
         super().__init__(_sentence(self.path, problem, remedy))
 
 
+class OutOfReachError(InputError):
+    """A file of the map that ends before a scene does begin."""
+
+
 class SettingError(RoadmaskError):
     """A config value that can't be used, named by its dotted key.
 

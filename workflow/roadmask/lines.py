@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import numpy as np
 import pandas as pd
 import pyogrio
 import rasterio
+import shapely
+from shapely.geometry.base import BaseGeometry
 
 from roadmask import __version__
 from roadmask.burn import burn_lines
@@ -28,6 +31,7 @@ from roadmask.vectors_io import (
     LayerRead,
     VectorSource,
     add_source_arguments,
+    mapped_ground,
     read_layer,
     source_from,
 )
@@ -36,6 +40,8 @@ log = logging.getLogger("roadmask.lines")
 
 STREET_LINES = "street_lines"
 CENTERLINES = "centerlines"
+MAPPED = "mapped"
+"""The ground that the map covers, where lines serve to be compared with alone."""
 # How many of the values that are no number are shown.
 EXAMPLES = 5
 FOOT = Distance(1.0, "ft")
@@ -95,6 +101,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vectors", type=Path, required=True, help="the GeoPackage to write")
     parser.add_argument("--lines.halo", dest="halo", required=True, help='such as "200 ft"')
     parser.add_argument("--labels.shift", dest="shift", help='such as "3 ft,-2 ft"')
+    parser.add_argument(
+        "--for-comparison",
+        action="store_true",
+        help=f"the map may end on the sheet or before it; its ground is the layer {MAPPED}",
+    )
     add_source_arguments(parser, STREET_LINES)
     add_source_arguments(parser, CENTERLINES, required=True)
     parser.add_argument("--centerlines.width_field", dest="width_field")
@@ -125,6 +136,7 @@ def run(arguments: argparse.Namespace) -> None:
             # Street lines may come as polygons of pavement; an outline is no centerline.
             kind="lines" if key == CENTERLINES else "outlines",
             columns=columns.get(key, ()),
+            must_reach=not arguments.for_comparison,
         )
         for key, source in sources.items()
         if source is not None
@@ -154,8 +166,34 @@ def run(arguments: argparse.Namespace) -> None:
             ),
         },
     )
-    write_vectors(arguments.vectors, {STREET_LINES: streets, CENTERLINES: centerlines})
+    drawn = {STREET_LINES: streets, CENTERLINES: centerlines}
+    if arguments.for_comparison:
+        drawn[MAPPED] = mapped(drawn, sources, grid)
+    write_vectors(arguments.vectors, drawn)
     write_json(arguments.output.with_suffix(".json"), counts)
+
+
+def mapped(
+    drawn: Mapping[str, gpd.GeoDataFrame], sources: Mapping[str, VectorSource | None], grid: Grid
+) -> gpd.GeoDataFrame:
+    """Return the ground that the map covers: none where one of its layers draws no line.
+
+    Parameters
+    ----------
+    drawn
+        The lines that were read, by layer.
+    sources
+        Where they were read from; None where a layer is not given.
+    grid
+        The sheet with its halo.
+    """
+    given = [(source, key) for key, source in sources.items() if source is not None]
+    ground: BaseGeometry = shapely.Polygon()
+    if grid.crs is not None and all(len(drawn[key]) for _, key in given):
+        ground = mapped_ground(given, grid, grid.crs)
+    parts = shapely.get_parts(ground)
+    parts = parts[shapely.area(parts) > 0]
+    return gpd.GeoDataFrame(geometry=parts, crs=drawn[CENTERLINES].crs)
 
 
 def halo_pixels(halo: Distance, grid: Grid) -> int:
@@ -300,14 +338,14 @@ def summary(source: VectorSource | None, layer: LayerRead) -> dict[str, Any]:
 
 
 def write_vectors(path: Path, layers: dict[str, gpd.GeoDataFrame]) -> None:
-    """Write layers of lines to a GeoPackage whose bytes depend on them alone.
+    """Write layers to a GeoPackage whose bytes depend on them alone.
 
     Parameters
     ----------
     path
         The file, which appears whole or not at all.
     layers
-        Layers of lines by name; empty ones are written too.
+        Layers by name, of lines or, ``mapped``, of polygons; empty ones are written too.
     """
     with replacing(path) as temporary:
         for name, frame in layers.items():
@@ -316,7 +354,7 @@ def write_vectors(path: Path, layers: dict[str, gpd.GeoDataFrame]) -> None:
                 temporary,
                 layer=name,
                 driver="GPKG",
-                geometry_type="MultiLineString",
+                geometry_type="MultiPolygon" if name == MAPPED else "MultiLineString",
                 promote_to_multi=True,
                 append=False,
             )

@@ -263,6 +263,44 @@ def read_layer(
     return LayerRead(frame, counts, layer.date)
 
 
+def mapped_ground(
+    sources: Sequence[tuple[VectorSource, str]], area: Grid | Bounds, crs: HasWkt
+) -> BaseGeometry:
+    """Return the ground of a sheet that lies within the extent of all of some layers.
+
+    A layer says nothing of the ground beyond its outermost features. Within them it is taken
+    to be complete.
+
+    Parameters
+    ----------
+    sources
+        Layers, each with its config key.
+    area
+        The sheet: a grid, or left, bottom, right and top in `crs`.
+    crs
+        The sheet's CRS.
+
+    Returns
+    -------
+    shapely.Geometry
+        In `crs`: polygons that may reach a little beyond the sheet, empty where a layer ends
+        before it.
+    """
+    target = CRS.from_user_input(crs.to_wkt())
+    bounds = area.bounds if isinstance(area, Grid) else area
+    ground: BaseGeometry = shapely.box(*bounds)
+    for source, key in sources:
+        layer = _open(source, key, "outlines")
+        extent = _extent(_extents(layer, (source.where or "").strip() or None))
+        if extent is None:
+            return shapely.Polygon()
+        # What is far off might be nowhere in the sheet's CRS.
+        here = shapely.box(*extent) & shapely.box(*_filter_box(bounds, target, layer, source))
+        edges = _with_short_edges(np.array([here], dtype=object), layer.crs)
+        ground &= gpd.GeoSeries(edges, crs=layer.crs).to_crs(target).iloc[0]
+    return ground
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep GDAL's and GEOS's warnings about single features out: those are counted."""
@@ -490,6 +528,16 @@ def _extents(layer: _Layer, where: str | None) -> np.ndarray:
     return np.asarray(bounds, dtype=float)
 
 
+def _extent(extents: np.ndarray) -> Bounds | None:
+    """Return the bounds of all features from those of each; None where none has a geometry."""
+    usable = extents[:, np.isfinite(extents).all(axis=0)]
+    if usable.shape[1] == 0:
+        return None
+    left, bottom = usable[:2].min(axis=1)
+    right, top = usable[2:].max(axis=1)
+    return float(left), float(bottom), float(right), float(top)
+
+
 def _count_empty(layer: _Layer, where: str | None) -> int | None:
     if layer.features > COUNTED_FEATURES:
         return None
@@ -519,12 +567,9 @@ def _explain_nothing(
             f"the filter {where!r} leaves none of the {layer.features} features of {source.path}",
             _values_found(layer, str(where)),
         )
-    usable = extents[:, np.isfinite(extents).all(axis=0)]
-    if usable.shape[1] == 0:
+    extent = _extent(extents)
+    if extent is None:
         raise InputError(source.path, f"no feature of the layer {layer.name} has a geometry")
-    left, bottom = usable[:2].min(axis=1)
-    right, top = usable[2:].max(axis=1)
-    extent = (float(left), float(bottom), float(right), float(top))
     box = _filter_box(bounds, crs, layer, source)
     apart = extent[0] > box[2] or extent[2] < box[0] or extent[1] > box[3] or extent[3] < box[1]
     if not apart:

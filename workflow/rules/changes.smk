@@ -7,22 +7,115 @@ rule changes:
         "The changes are found"
 
 
-# Where a ready model is applied there is no map; the stage then says so.
-COMPARED = [] if PLAN.predicts_only else PLAN.training
+# Scenes that nothing is trained on have lines and labels of their own: whatever flight comes or
+# goes, no file that training reads is touched, and where the map ends no job fails.
+use rule draw_lines as draw_map with:
+    output:
+        raster="<results>/changes/map/lines/{scene}.tif",
+        vectors="<results>/changes/map/lines/{scene}.gpkg",
+        counts="<results>/changes/map/lines/{scene}.json",
+    log:
+        "<logs>/changes/map/lines/{scene}.log",
+    benchmark:
+        "<benchmarks>/changes/map/lines/{scene}.tsv"
+    params:
+        purpose="--for-comparison",
+    message:
+        "Drawing the map around {wildcards.scene}"
+
+
+use rule label_scene as label_map with:
+    input:
+        unpack(map_inputs),
+    output:
+        **(
+            {"pieces": "<results>/changes/map/{scene}_pieces.gpkg"}
+            if PLAN.labels_from_regions
+            else {}
+        ),
+        mask="<results>/changes/map/{scene}.tif",
+        style="<results>/changes/map/{scene}.qml",
+        names="<results>/changes/map/{scene}.tif.aux.xml",
+        counts="<results>/changes/map/{scene}.json",
+    log:
+        "<logs>/changes/map/{scene}.log",
+    benchmark:
+        "<benchmarks>/changes/map/{scene}.tsv"
+    params:
+        purpose="--for-comparison",
+    message:
+        "Labelling {wildcards.scene} by the map"
+
+
+COMPARED = PLAN.comparison
+# Where a ready model is applied and there is no map, the stage runs when it is asked for, and says so.
+IS_COMPARED = bool(COMPARED.scenes) or not PLAN.predicts_only
+
+
+def compared_files(labelled, mapped):
+    """Return a file of each compared scene: by one pattern where labels are trained on."""
+    return [
+        *expand(f"<results>/{labelled}", scene=COMPARED.labelled),
+        *expand(f"<results>/{mapped}", scene=COMPARED.mapped),
+    ]
+
+
+def compared_options():
+    """Return the same as patterns, the flights, and why other scenes are left out."""
+    kinds = [
+        ("--scenes", "scene", COMPARED.labelled, 0),
+        ("--mapped-scenes", "mapped", COMPARED.mapped, 1),
+    ]
+    kinds = [kind for kind in kinds if kind[2]]
+    return [
+        *(f"{option}={'/'.join(scenes)}" for option, _, scenes, _ in kinds),
+        *(
+            text
+            for name, paths in COMPARED_FILES.items()
+            if kinds
+            for text in (
+                f"--{name}",
+                *(
+                    f"{PLAN.settings.results}/{paths[which]}".replace(
+                        "{scene}", f"{{{field}}}"
+                    )
+                    for _, field, _, which in kinds
+                ),
+            )
+        ),
+        *(
+            text
+            for flight, count in COMPARED.flights
+            for text in ("--flight", flight, str(count))
+        ),
+        *(
+            text
+            for reason, scenes in COMPARED.without.items()
+            for text in ("--without", reason, *scenes)
+        ),
+    ]
+
+
 COMPARED_FILES = {
-    "masks": "masks/{scene}.tif",
-    "probabilities": "predictions/probability/{scene}.tif",
-    **({"vectors": "lines/{scene}.gpkg"} if PLAN.draws_lines else {}),
-    **({"pieces": "masks/{scene}_pieces.gpkg"} if PLAN.labels_from_regions else {}),
+    "masks": ("masks/{scene}.tif", "changes/map/{scene}.tif"),
+    "probabilities": ("predictions/probability/{scene}.tif",) * 2,
+    "predictions": ("predictions/{scene}.tif",) * 2,
+    **(
+        {"vectors": ("lines/{scene}.gpkg", "changes/map/lines/{scene}.gpkg")}
+        if PLAN.draws_lines
+        else {}
+    ),
+    **(
+        {"pieces": ("masks/{scene}_pieces.gpkg", "changes/map/{scene}_pieces.gpkg")}
+        if PLAN.labels_from_regions
+        else {}
+    ),
 }
 
 
 rule find_changes:
     input:
-        **{
-            name: expand(f"<results>/{path}", scene=COMPARED)
-            for name, path in COMPARED_FILES.items()
-        },
+        **{name: many(compared_files(*paths)) for name, paths in COMPARED_FILES.items()},
     output:
         places="<results>/changes/changes.gpkg",
         table="<results>/changes/changes.csv",
@@ -37,18 +130,7 @@ rule find_changes:
     resources:
         mem_mb=megabytes(2500),
     params:
-        files=literal(
-            [
-                f"--scenes={'/'.join(COMPARED)}",
-                *(
-                    text
-                    for name, path in COMPARED_FILES.items()
-                    for text in (f"--{name}", f"{PLAN.settings.results}/{path}")
-                ),
-            ]
-            if COMPARED
-            else []
-        ),
+        files=literal(compared_options()),
         limits=options("changes"),
         code=PLAN.code("changes"),
     message:

@@ -128,8 +128,8 @@ def scene_source(wildcards):
     return list(PLAN.source(wildcards.scene).files)
 
 
-def label_inputs(wildcards):
-    """Return what the chosen way of labelling makes a scene's mask from."""
+def label_inputs(wildcards, lines="lines"):
+    """Return what the chosen way of labelling makes a scene's mask from: lines in some folder."""
     PLAN.require_label_sources()
     inputs = {
         "scene": "<results>/scenes/{scene}.tif",
@@ -138,12 +138,17 @@ def label_inputs(wildcards):
         "area": list(PLAN.layer("area").files),
     }
     if PLAN.labels_from_lines:
-        inputs["lines"] = "<results>/lines/{scene}.tif"
-        inputs["vectors"] = "<results>/lines/{scene}.gpkg"
+        inputs["lines"] = f"<results>/{lines}/{{scene}}.tif"
+        inputs["vectors"] = f"<results>/{lines}/{{scene}}.gpkg"
     source = PLAN.label_source(wildcards.scene)
     if source is not None:
         inputs["raster"] = list(source.files)
     return inputs
+
+
+def map_inputs(wildcards):
+    """Return what a label that serves the comparison alone is made from."""
+    return label_inputs(wildcards, lines="changes/map/lines")
 
 
 def measured_inputs(wildcards):
@@ -181,6 +186,7 @@ def default_targets(wildcards):
         return [
             *rules.predictions.input,
             *rules.vectors.input,
+            *(rules.changes.input if IS_COMPARED else []),
             *rules.project.input,
             *rules.report.input,
         ]

@@ -90,7 +90,7 @@ rule write_project:
             if not PLAN.predicts_only and PLAN.labels_from_regions
             else []
         ),
-        changes=rules.find_changes.output.places if not PLAN.predicts_only else [],
+        changes=rules.find_changes.output.places if IS_COMPARED else [],
     output:
         "<results>/roads.qgz",
     log:

@@ -24,8 +24,8 @@ rule write_report:
         evaluation=rules.evaluate.output.metrics if IS_TRAINED else [],
         tiles=rules.evaluate.output.tiles if IS_TRAINED else [],
         curves=rules.evaluate.output.curves if IS_TRAINED else [],
-        changes=rules.find_changes.output.places if IS_TRAINED else [],
-        changes_summary=rules.find_changes.output.summary if IS_TRAINED else [],
+        changes=rules.find_changes.output.places if IS_COMPARED else [],
+        changes_summary=rules.find_changes.output.summary if IS_COMPARED else [],
     output:
         "<results>/report/index.html",
     log:

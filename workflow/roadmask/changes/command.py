@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import geopandas as gpd
-import numpy as np
-import pandas as pd
 import pyogrio
 import rasterio
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS, Transformer
-from shapely.geometry.base import BaseGeometry
 
-from roadmask.changes.finding import Candidate, Kind, find_ground, find_paper_streets
+from roadmask.changes.finding import Candidate, find_ground, find_paper_streets
 from roadmask.changes.places import Limits, Place, find_places
-from roadmask.changes.sheet import read_sheet
+from roadmask.changes.sheet import Sheet, read_sheet
+from roadmask.changes.table import counts, limits_of, moved, places_table, write_csv, write_layer
 from roadmask.distance import parse_distance
 from roadmask.errors import SettingError
-from roadmask.files import replacing, write_json
+from roadmask.files import write_json
 from roadmask.grid import Grid
 from roadmask.raster import environment
 
@@ -34,25 +27,44 @@ log = logging.getLogger("roadmask.changes")
 
 LENGTH_KEY, WIDTH_KEY = "changes.min_length", "changes.min_width"
 CONFIDENCE_KEY = "changes.min_confidence"
-KINDS: tuple[Kind, ...] = ("demolished", "paper", "new")
-HAS = {"demolished": "map", "paper": "map", "new": "picture"}
-LAYER = "changes"
-DECIMALS = 3
-NOTHING_TO_COMPARE = {
-    "pixel": "the pictures lie nowhere on the ground, so streets have no length there",
-    "map": "there is no map: a ready model was applied to pictures without labels",
-}
+NOWHERE = "the pictures lie nowhere on the ground, so streets have no length there"
+# How many scenes that could not be compared are named in the log.
+TOLD = 20
 
 
 @dataclass(frozen=True)
 class SceneFiles:
-    """The files of one scene."""
+    """The files of one scene, and the flight that its picture is from."""
 
     name: str
     mask: Path
     probability: Path
+    prediction: Path
     vectors: Path | None
     pieces: Path | None
+    flight: str
+
+
+@dataclass
+class Comparison:
+    """What was found, and where nothing could be.
+
+    Attributes
+    ----------
+    crs
+        That of the places: the first compared scene's.
+    places
+        Most certain first.
+    shares
+        Of each compared scene, the share of its pictured ground that the map covers.
+    obstacles
+        Why each of the others could not be compared.
+    """
+
+    crs: CRS | None
+    places: list[Place]
+    shares: dict[str, float]
+    obstacles: dict[str, str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,10 +74,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--probabilities", type=Path, nargs="*", default=[], help="probability rasters, as many"
     )
     parser.add_argument(
+        "--predictions", type=Path, nargs="*", default=[], help="class rasters, as many"
+    )
+    parser.add_argument(
         "--vectors", type=Path, nargs="*", default=[], help="lines/*.gpkg, as many or none"
     )
     parser.add_argument(
         "--pieces", type=Path, nargs="*", default=[], help="masks/*_pieces.gpkg, as many or none"
+    )
+    parser.add_argument(
+        "--flight",
+        dest="flights",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "COUNT"),
+        help="a flight, and how many of the masks in their order are of it; may be repeated. What "
+        "two flights show is never joined",
+    )
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar=("REASON", "SCENE"),
+        help="scenes that are not compared, after the reason; may be repeated",
     )
     parser.add_argument(
         "--output",
@@ -89,19 +122,26 @@ def run(arguments: argparse.Namespace) -> None:
     )
     scenes = _scenes(arguments)
     with environment():
-        crs, reason = _common_crs(scenes)
-        places: list[Place] = []
-        if reason:
-            log.warning("nothing to compare: %s; an empty layer is written", reason)
-        elif crs is not None:
-            places = _compared(scenes, crs, limits)
-        frame = _frame(places, scenes, crs)
-    _write(arguments.output, frame)
-    _write_table(arguments.output.with_suffix(".csv"), frame)
-    write_json(arguments.output.with_name("summary.json"), _summary(frame, scenes, limits, reason))
-    for kind in KINDS:
-        chosen = frame[frame["kind"] == kind]
-        log.info("%s: %d places, %.0f m", kind, len(chosen), chosen["length_m"].sum())
+        found = _compared(scenes, limits)
+        table = places_table(
+            found.places, {scene.name: scene.pieces for scene in scenes}, found.crs
+        )
+    without = {scene: reason for reason, *names in arguments.without for scene in names}
+    obstacles = without | found.obstacles
+    write_layer(arguments.output, table)
+    write_csv(arguments.output.with_suffix(".csv"), table)
+    kinds = counts(table)
+    summary = {
+        "flights": _by_flight(scenes, found.shares),
+        "compared_shares": {name: round(share, 4) for name, share in found.shares.items()},
+        "not_compared": obstacles,
+        **limits_of(limits),
+        "kinds": kinds,
+    }
+    write_json(arguments.output.with_name("summary.json"), summary)
+    _tell(obstacles, is_all=not found.shares)
+    for kind, count in kinds.items():
+        log.info("%s: %d places, %.0f m", kind, count["places"], count["length_m"])
 
 
 def _metres(text: str, key: str) -> float:
@@ -121,6 +161,7 @@ def _metres(text: str, key: str) -> float:
 def _scenes(arguments: argparse.Namespace) -> list[SceneFiles]:
     """Put the scenes' files together."""
     count = len(arguments.masks)
+    flights = [name for name, number in arguments.flights for _ in range(int(number))]
 
     def as_many(paths: list[Path]) -> Sequence[Path | None]:
         return paths or [None] * count
@@ -130,163 +171,79 @@ def _scenes(arguments: argparse.Namespace) -> list[SceneFiles]:
         for mask, *others in zip(
             arguments.masks,
             arguments.probabilities,
+            arguments.predictions,
             as_many(arguments.vectors),
             as_many(arguments.pieces),
+            flights or [""] * count,
             strict=True,
         )
     ]
 
 
-def _common_crs(scenes: Sequence[SceneFiles]) -> tuple[CRS | None, str]:
-    """Return the CRS of the first scene, which places are given in, or why there is none."""
-    if not scenes:
-        return None, NOTHING_TO_COMPARE["map"]
-    with rasterio.open(scenes[0].mask) as mask:
-        if mask.crs is None:
-            return None, NOTHING_TO_COMPARE["pixel"]
-        return CRS.from_wkt(mask.crs.to_wkt()), ""
+def _by_flight(scenes: Sequence[SceneFiles], compared: Mapping[str, float]) -> dict[str, list[str]]:
+    """Return the compared scenes of each flight."""
+    flights: dict[str, list[str]] = {}
+    for scene in scenes:
+        if scene.name in compared:
+            flights.setdefault(scene.flight, []).append(scene.name)
+    return flights
 
 
-def _compared(scenes: Sequence[SceneFiles], crs: CRS, limits: Limits) -> list[Place]:
-    """Find the places on all scenes."""
-    found: list[Candidate] = []
+def _tell(obstacles: Mapping[str, str], *, is_all: bool) -> None:
+    """Say which scenes are not compared, and why."""
+    if is_all:
+        log.warning("nothing could be compared; an empty layer is written")
+    reasons: dict[str, list[str]] = {}
+    for name, reason in obstacles.items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        more = f" and {len(names) - TOLD} more" if len(names) > TOLD else ""
+        log.warning("not compared: %s%s: %s", ", ".join(names[:TOLD]), more, reason)
+
+
+def _compared(scenes: Sequence[SceneFiles], limits: Limits) -> Comparison:
+    """Find the places on all scenes that can be compared."""
+    done = Comparison(None, [], {}, {})
+    candidates: list[Candidate] = []
     tolerance = 0.0
     for scene in scenes:
-        sheet = read_sheet(scene.name, scene.mask, scene.probability, limits.min_width)
-        lines = None
-        if scene.vectors is not None:
-            lines = pyogrio.read_dataframe(scene.vectors, layer="centerlines")
-        here = list(find_ground(sheet, limits.min_width, lines))
-        if lines is not None and len(lines):
-            here += find_paper_streets(sheet, limits.min_width, lines)
-        there = _mover(sheet.grid, crs)
-        moved = [replace(part, ground=_moved(part.ground, there)) for part in here]
-        found += moved
-        corners = shapely.box(*sheet.grid.bounds)
-        scale = (_moved(corners, there).area / corners.area) ** 0.5
-        step = abs(sheet.grid.transform.determinant) ** 0.5
-        tolerance = max(tolerance, 2 * scale * step)
-        log.debug("%s: %d candidates", scene.name, len(here))
-    return find_places(found, tolerance, limits)
-
-
-def _mover(grid: Grid, crs: CRS) -> Transformer | None:
-    """Return what takes coordinates of a scene to the common CRS, None where they are in it."""
-    assert grid.crs is not None, "scenes lie on the ground, all or none"
-    own = CRS.from_wkt(grid.crs.to_wkt())
-    return None if own == crs else Transformer.from_crs(own, crs, always_xy=True)
-
-
-def _moved(ground: BaseGeometry, there: Transformer | None) -> BaseGeometry:
-    if there is None:
-        return ground
-
-    def carried(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(there.transform(xy[:, 0], xy[:, 1]))
-
-    return shapely.make_valid(shapely.transform(ground, carried))
-
-
-def _frame(
-    places: Sequence[Place], scenes: Sequence[SceneFiles], crs: CRS | None
-) -> gpd.GeoDataFrame:
-    """Put the places into a table, numbered from the most certain one."""
-    metres, unit = _unit(crs)
-    pieces = {scene.name: scene.pieces for scene in scenes}
-    fids = [max(place.features, key=place.features.__getitem__, default=-1) for place in places]
-    numbers = np.asarray(fids, np.int64)
-    lengths = np.array([place.length for place in places], float)
-    areas = np.array([place.area for place in places], float)
-    columns: dict[str, Any] = {
-        "place": np.arange(1, len(places) + 1, dtype=np.int32),
-        "kind": [place.kind for place in places],
-        "has_road": [HAS[place.kind] for place in places],
-        "confidence": np.round([place.confidence for place in places], DECIMALS),
-        "length_m": np.round(lengths, DECIMALS),
-        "width_m": np.round([place.width for place in places], DECIMALS),
-        "area_m2": np.round(areas, DECIMALS),
-        "length": np.round(lengths / metres, DECIMALS),
-        "area": np.round(areas / metres**2, DECIMALS),
-        "unit": [unit] * len(places),
-        "shown": np.round([place.shown for place in places], DECIMALS),
-        "around": np.round([place.around for place in places], DECIMALS),
-        "source_fid": pd.arrays.IntegerArray(numbers, numbers < 0),
-        "source_fids": [",".join(map(str, sorted(place.features))) for place in places],
-        "sheets": [",".join(place.scenes) for place in places],
-        "pieces": [_pieces(place, pieces, crs) for place in places],
-    }
-    frame = gpd.GeoDataFrame(columns, geometry=[_multi(place.ground) for place in places], crs=crs)
-    for name in ("kind", "has_road", "unit", "source_fids", "sheets", "pieces"):
-        frame[name] = frame[name].astype(object)
-    return frame
-
-
-def _unit(crs: CRS | None) -> tuple[float, str]:
-    """Return the CRS's unit in metres and its name; not a number where it is an angle."""
-    if crs is None or not crs.is_projected:
-        return float("nan"), ""
-    axis = crs.axis_info[0]
-    return axis.unit_conversion_factor, axis.unit_name
-
-
-def _multi(ground: BaseGeometry) -> shapely.MultiPolygon:
-    parts = [part for part in shapely.get_parts(ground) if part.geom_type == "Polygon"]
-    return shapely.normalize(shapely.MultiPolygon(parts))
-
-
-def _pieces(place: Place, files: dict[str, Path | None], crs: CRS | None) -> str:
-    """Name the piece of each sheet's label that shares most ground with a place."""
-    found = []
-    for scene in place.scenes:
-        path = files[scene]
-        if path is None:
+        with rasterio.open(scene.mask) as mask:
+            own = None if mask.crs is None else CRS.from_wkt(mask.crs.to_wkt())
+        if own is None:
+            done.obstacles[scene.name] = NOWHERE
             continue
-        info = pyogrio.read_info(path, layer="pieces")
-        own = CRS.from_user_input(info["crs"])
-        there = None if own == crs else Transformer.from_crs(crs, own, always_xy=True)
-        ground = _moved(place.ground, there)
-        near = pyogrio.read_dataframe(path, layer="pieces", columns=["piece"], bbox=ground.bounds)
-        shared = near.geometry.intersection(ground).area.to_numpy()
-        if len(shared) and shared.max() > 0:
-            found.append(f"{scene}:{near['piece'].iloc[int(shared.argmax())]}")
-    return ",".join(found)
-
-
-def _write(path: Path, frame: gpd.GeoDataFrame) -> None:
-    with replacing(path) as temporary, warnings.catch_warnings():
-        # Where nothing is compared there is no CRS either.
-        warnings.filterwarnings("ignore", message="'crs' was not provided")
-        pyogrio.write_dataframe(
-            frame, temporary, layer=LAYER, driver="GPKG", geometry_type="MultiPolygon"
+        sheet = read_sheet(
+            scene.name, scene.mask, scene.probability, scene.prediction, limits.min_width
         )
+        if sheet.obstacle is not None:
+            done.obstacles[scene.name] = sheet.obstacle
+            continue
+        done.shares[scene.name] = sheet.compared_share
+        done.crs = done.crs or own
+        there = None if own == done.crs else Transformer.from_crs(own, done.crs, always_xy=True)
+        here = _candidates(scene, sheet, limits)
+        candidates += [
+            replace(part, ground=moved(part.ground, there), flight=scene.flight) for part in here
+        ]
+        tolerance = max(tolerance, 2 * _pixel_edge(sheet.grid, there))
+        log.debug("%s: %d candidates", scene.name, len(here))
+    done.places = find_places(candidates, tolerance, limits)
+    return done
 
 
-def _write_table(path: Path, frame: gpd.GeoDataFrame) -> None:
-    """Write the table without its ground, but with a point in it."""
-    table = pd.DataFrame(frame.drop(columns="geometry"))
-    points = shapely.get_coordinates(shapely.point_on_surface(frame.geometry.to_numpy()))
-    table["x"], table["y"] = np.round(points.reshape(-1, 2), DECIMALS).T
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+def _candidates(scene: SceneFiles, sheet: Sheet, limits: Limits) -> list[Candidate]:
+    """Find all ground of a sheet on which map and picture may disagree."""
+    lines = None
+    if scene.vectors is not None:
+        lines = pyogrio.read_dataframe(scene.vectors, layer="centerlines")
+    found = list(find_ground(sheet, limits.min_width, lines))
+    if lines is not None and len(lines):
+        found += find_paper_streets(sheet, limits.min_width, lines)
+    return found
 
 
-def _summary(
-    frame: gpd.GeoDataFrame, scenes: Sequence[SceneFiles], limits: Limits, reason: str
-) -> dict[str, Any]:
-    """Return the counts of each kind, and what was compared."""
-    kinds = {}
-    for kind in KINDS:
-        chosen = frame[frame["kind"] == kind]
-        kinds[kind] = {
-            "places": len(chosen),
-            "length_m": round(float(chosen["length_m"].sum()), 1),
-            "area_m2": round(float(chosen["area_m2"].sum()), 1),
-        }
-    return {
-        "scenes": [] if reason else [scene.name for scene in scenes],
-        "not_compared": reason or None,
-        "min_length_m": round(limits.min_length, 4),
-        "min_width_m": round(limits.min_width, 4),
-        "min_confidence": limits.min_confidence,
-        "kinds": kinds,
-    }
+def _pixel_edge(grid: Grid, there: Transformer | None) -> float:
+    """Return the edge of a square as large as a pixel in the CRS that ground is taken to."""
+    corners = shapely.box(*grid.bounds)
+    scale = float((moved(corners, there).area / corners.area) ** 0.5)
+    return scale * float(abs(grid.transform.determinant) ** 0.5)

@@ -77,6 +77,8 @@ class Candidate:
         Share of it for which the label is not known.
     features
         Metres of each centerline inside, by its ``source_fid``.
+    flight
+        The pictures that it is seen on, by name: what two flights show is not joined.
     """
 
     kind: Kind
@@ -91,6 +93,7 @@ class Candidate:
     contact: float = 0.0
     doubt: float = 0.0
     features: dict[int, float] = field(default_factory=dict)
+    flight: str = ""
 
 
 def find_ground(

@@ -65,6 +65,8 @@ class Place:
         0 to 1.
     features
         Metres of each centerline inside, by its ``source_fid``.
+    flight
+        The pictures that show it, or the lack of it.
     """
 
     kind: Kind
@@ -77,6 +79,7 @@ class Place:
     around: float
     confidence: float
     features: dict[int, float] = field(default_factory=dict)
+    flight: str = ""
 
 
 def find_places(candidates: Sequence[Candidate], tolerance: float, limits: Limits) -> list[Place]:
@@ -110,19 +113,20 @@ def find_places(candidates: Sequence[Candidate], tolerance: float, limits: Limit
             -round(place.confidence, 6),
             -place.length,
             place.kind,
+            place.flight,
             place.ground.wkt,
         ),
     )
 
 
 def _joined(candidates: Sequence[Candidate], tolerance: float) -> list[list[Candidate]]:
-    """Group candidates of one kind that touch."""
+    """Group candidates of one kind and flight that touch."""
     if not candidates:
         return []
     ground = np.array([candidate.ground for candidate in candidates], dtype=object)
-    kinds = np.array([candidate.kind for candidate in candidates])
+    kinds = np.array([(candidate.kind, candidate.flight) for candidate in candidates])
     one, other = shapely.STRtree(ground).query(ground, predicate="dwithin", distance=tolerance)
-    alike = kinds[one] == kinds[other]
+    alike = (kinds[one] == kinds[other]).all(axis=1)
     links = coo_array(
         (np.ones(int(alike.sum()), bool), (one[alike], other[alike])), shape=(len(ground),) * 2
     )
@@ -147,6 +151,7 @@ def _judged(parts: list[Candidate], limits: Limits) -> Place:
         around=whole.around,
         confidence=confidence(whole, length, limits.min_length),
         features=whole.features,
+        flight=whole.flight,
     )
 
 

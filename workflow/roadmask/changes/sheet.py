@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from affine import Affine
-from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from roadmask.errors import InputError
@@ -34,6 +33,8 @@ STRIP: Final = 128
 STEPS: Final = 254
 """Of a probability raster: value 254 is certain."""
 EVEN_ODDS: Final = 0.5
+ROAD_NAME: Final = "road"
+OTHER_NAME: Final = "other"
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,36 @@ class Sheet:
         return np.asarray(np.isfinite(self.road) & np.isfinite(self.shown))
 
     @property
+    def compared_share(self) -> float:
+        """Share of the picture's ground of which the map says something."""
+        pictured = np.isfinite(self.shown)
+        return float(self.known.sum() / max(int(pictured.sum()), 1))
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why nothing can be compared; None where something can."""
+        if self.known.any():
+            return None
+        if not np.isfinite(self.shown).any():
+            return "there is no picture of its ground, or none inside the area"
+        if not np.isfinite(self.road).any():
+            return "the map, or the area, does not reach its ground"
+        return "what the map knows of its ground and what is pictured lie apart"
+
+    @property
     def to_metres(self) -> Affine:
         """From the CRS to metres from the upper left corner, y downwards."""
         affine: Affine = Affine.scale(*self.metres) @ ~self.grid.transform
         return affine
 
 
-def read_sheet(name: str, mask: Path, probability: Path, least_width: float) -> Sheet:
+def read_sheet(
+    name: str, mask: Path, probability: Path, prediction: Path, least_width: float
+) -> Sheet:
     """Read a sheet's label and prediction, strip by strip, and average them.
+
+    Of several classes that both have, `road` alone is compared; where there is none of that name,
+    all that is not `other` counts.
 
     Parameters
     ----------
@@ -99,6 +122,8 @@ def read_sheet(name: str, mask: Path, probability: Path, least_width: float) -> 
         Label raster: 0 other, 1 and more road, 255 not known.
     probability
         Probability raster of the same grid: a band a class in 254ths, 255 without a picture.
+    prediction
+        Class raster, which knows the threshold that made it.
     least_width
         Metres of the narrowest road that counts.
 
@@ -117,12 +142,14 @@ def read_sheet(name: str, mask: Path, probability: Path, least_width: float) -> 
         shape = math.ceil(grid.height / factor), math.ceil(grid.width / factor)
         road = np.empty(shape, np.float32)
         shown = np.empty(shape, np.float32)
-        bands = [k for k, band in enumerate(predicted.descriptions, start=1) if band != "other"]
-        level = _threshold(predicted)
+        names = json.loads(labels.tags().get("ROADMASK_CLASSES", "[]"))
+        values, bands = _road(names, predicted.descriptions)
+        level = _threshold(prediction)
         for top, window in _strips(grid, factor):
             rows = slice(top, top + math.ceil(window.height / factor))
             label = labels.read(1, window=window)
-            road[rows] = _averaged((label != 0).astype(np.float32), label != UNKNOWN, factor)
+            is_road = label != 0 if values is None else np.isin(label, values)
+            road[rows] = _averaged(is_road.astype(np.float32), label != UNKNOWN, factor)
             steps = predicted.read(bands, window=window)
             chance = steps.astype(np.float32).sum(axis=0) / STEPS
             shown[rows] = _averaged(chance, (steps != UNKNOWN).all(axis=0), factor)
@@ -144,9 +171,35 @@ def read_sheet(name: str, mask: Path, probability: Path, least_width: float) -> 
     )
 
 
-def _threshold(predicted: DatasetReader) -> float:
+def _road(
+    labelled: Sequence[str], predicted: Sequence[str | None]
+) -> tuple[list[int] | None, list[int]]:
+    """Return the label's values and the prediction's bands that are road.
+
+    Parameters
+    ----------
+    labelled
+        Names of the label's values 0, 1 and on, as far as known.
+    predicted
+        Names of the bands.
+
+    Returns
+    -------
+    list of int or None
+        None for all values above 0.
+    list of int
+        From 1 on.
+    """
+    bands = [number for number, band in enumerate(predicted, start=1) if band != OTHER_NAME]
+    if ROAD_NAME in labelled and ROAD_NAME in predicted:
+        return [labelled.index(ROAD_NAME)], [predicted.index(ROAD_NAME) + 1]
+    return None, bands
+
+
+def _threshold(prediction: Path) -> float:
     """Return the threshold that the prediction's road was told apart by."""
-    settings = json.loads(predicted.tags().get("ROADMASK_SETTINGS", "{}"))
+    with rasterio.open(prediction) as classes:
+        settings = json.loads(classes.tags().get("ROADMASK_SETTINGS", "{}"))
     value = settings.get("prediction.threshold")
     return EVEN_ODDS if value is None else float(value)
 

@@ -13,14 +13,16 @@ import geopandas as gpd
 import numpy as np
 import rasterio
 import shapely
+from shapely import Polygon
+from shapely.geometry.base import BaseGeometry
 
 from roadmask import __version__
 from roadmask.classes import ClassTable
 from roadmask.distance import parse_distance
-from roadmask.errors import InputError, SettingError
+from roadmask.errors import InputError, OutOfReachError, SettingError
 from roadmask.files import write_json
 from roadmask.grid import Grid
-from roadmask.lines import read_vectors
+from roadmask.lines import MAPPED, read_vectors
 from roadmask.masks.buffer import buffer_labels
 from roadmask.masks.pieces import Findings, describe, whole_sheet, write_pieces
 from roadmask.masks.polygons import burn_polygons, polygon_labels
@@ -37,7 +39,7 @@ from roadmask.style import (
     write_paletted_qml,
 )
 from roadmask.tiles import inside_area
-from roadmask.vectors_io import add_source_arguments, read_layer, source_from
+from roadmask.vectors_io import add_source_arguments, mapped_ground, read_layer, source_from
 
 log = logging.getLogger("roadmask.masks")
 
@@ -66,6 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels.shift", dest="shift", help='such as "3 ft,-2 ft"')
     for key in ("labels.polygons", "labels.islands", "area"):
         add_source_arguments(parser, key)
+    parser.add_argument(
+        "--for-comparison",
+        action="store_true",
+        help="the map may end on the scene or before it: what lies beyond is not known",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -85,6 +92,10 @@ def run(arguments: argparse.Namespace) -> None:
         shift = parse_shift(arguments.shift)
         labels, counts, evidence = _label(arguments, grid, classes, shift)
         labels = labels.copy()
+        if arguments.for_comparison:
+            beyond = _beyond_map(arguments, grid, counts)
+            if beyond is not None:
+                labels[beyond] = UNKNOWN
         islands = _polygons(arguments, "labels.islands", grid, shift)
         if islands is not None:
             burn_polygons(labels, islands, grid, OTHER)
@@ -165,19 +176,48 @@ def _label(
             kind="polygons",
             columns=() if field is None else (field,),
             columns_key="labels.polygons.field",
+            must_reach=not arguments.for_comparison,
         )
         frame = layer.frame if shift is None else shift.move(layer.frame, grid)
         return polygon_labels(frame, grid, classes, field), {"polygons": len(frame)}, None
-    raster = raster_labels(
-        _required(arguments.raster, "labels.raster", arguments.method),
-        grid,
-        classes,
-        arguments.threshold,
-        resample=arguments.resample,
-        tolerance=arguments.tolerance,
-    )
+    try:
+        raster = raster_labels(
+            _required(arguments.raster, "labels.raster", arguments.method),
+            grid,
+            classes,
+            arguments.threshold,
+            resample=arguments.resample,
+            tolerance=arguments.tolerance,
+        )
+    except OutOfReachError as error:
+        if not arguments.for_comparison:
+            raise
+        log.warning("%s", error)
+        return np.full(grid.shape, UNKNOWN, dtype=np.uint8), {}, None
     labels = raster.labels if shift is None else shift.move_raster(raster.labels, grid)
     return labels, raster.counts, None
+
+
+def _beyond_map(
+    arguments: argparse.Namespace, grid: Grid, counts: dict[str, int]
+) -> np.ndarray | None:
+    """Tell which pixels the map says nothing of; None where there are none.
+
+    A ready mask says so itself.
+    """
+    if arguments.method == "raster":
+        return None
+    if arguments.method != "polygons":
+        vectors = _required(arguments.vectors, "--vectors", arguments.method)
+        ground: BaseGeometry = shapely.union_all(read_vectors(vectors, MAPPED).geometry.to_numpy())
+    else:
+        key = "labels.polygons"
+        source = source_from(arguments, key)
+        ground = Polygon()
+        if source is not None and grid.crs is not None and counts["polygons"] > 0:
+            ground = mapped_ground([(source, key)], grid, grid.crs)
+    inside = inside_area(ground, grid)
+    return None if inside is None else ~inside
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
 
 from roadmask.classes import ClassTable, Value, shown
-from roadmask.errors import InputError, SettingError
+from roadmask.errors import InputError, OutOfReachError, SettingError
 from roadmask.grid import Grid
 from roadmask.style import UNKNOWN
 
@@ -215,7 +215,7 @@ def _warped(source: _Source, grid: Grid) -> np.ndarray:
     bounds = transform_bounds(grid.crs, crs, *grid.bounds, densify_pts=21)
     window = _window_around(BoundingBox(*bounds), dataset)
     if window is None:
-        raise InputError(
+        raise OutOfReachError(
             source.path,
             f"it does not reach the scene: it lies at {_rounded(Grid.from_dataset(dataset).bounds)}"
             f" ({crs}), the scene at {_rounded(bounds)}",

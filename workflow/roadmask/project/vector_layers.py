@@ -299,11 +299,14 @@ def _changes(source: Source) -> tuple[Element, ...]:
     categories = [
         (kind, label, _symbol(source.geometry, colour)) for kind, (label, colour) in kinds.items()
     ]
+    # Flights over the same ground have places of their own, one on the other.
+    flights = _values(source, "flight") if "flight" in source.fields else []
+    flight = " || ', ' || \"flight\"" if len(flights) > 1 else ""
     return (
         styles.categorized("kind", categories, order_by="confidence"),
         styles.labels(
             f"'#' || \"place\" || ' ' || {_said('kind', kinds)}"
-            " || ' ' || round(100 * \"confidence\") || ' %'",
+            f" || ' ' || round(100 * \"confidence\") || ' %'{flight}",
             size=10,
             priority='10 * "confidence"',
             placement=BESIDE[source.geometry],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from roadmask.report.reading import Scene, Sources
 
 # Rows of the table and pictures; the rest are in changes/changes.csv.
 MOST_LISTED, MOST_PICTURED = 20, 8
+MOST_NAMED = 12
 # Of a picture: its edge as a share of the place's longer side, and at least in metres.
 AROUND, LEAST_EDGE = 1.4, 45.0
 SIDE = 300
@@ -40,7 +41,7 @@ class Change:
 
     Attributes
     ----------
-    place, kind, confidence, length, width, sheets, feature
+    place, kind, confidence, length, width, sheets, flight, feature
         As the layer `changes` has them, in metres; the feature is empty where there is none.
     picture
         The place, outlined; None where it is not pictured.
@@ -52,17 +53,31 @@ class Change:
     length: float
     width: float
     sheets: str
+    flight: str
     feature: str
     picture: Picture | None
 
 
 @dataclass(frozen=True)
 class Changes:
-    """All places, and the first of them."""
+    """All places, and the first of them.
+
+    Attributes
+    ----------
+    kinds
+        Places, metres and square metres of each kind.
+    total, compared
+        How many places and scenes.
+    not_compared
+        Why scenes could not be compared, and which these are.
+    listed
+        The most certain places.
+    """
 
     kinds: dict[str, dict[str, Any]]
     total: int
-    not_compared: str | None
+    compared: int
+    not_compared: tuple[tuple[str, str], ...]
     listed: tuple[Change, ...]
 
 
@@ -83,9 +98,20 @@ def found_changes(sources: Sources, bands: Callable[[Scene], Bands]) -> Changes 
     return Changes(
         kinds=summary["kinds"],
         total=len(table),
-        not_compared=summary["not_compared"],
+        compared=len(summary["compared_shares"]),
+        not_compared=tuple(_not_compared(summary["not_compared"])),
         listed=tuple(_listed(table.head(MOST_LISTED), sources, bands)),
     )
+
+
+def _not_compared(obstacles: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each reason with its scenes, the first of them by name."""
+    scenes: dict[str, list[str]] = {}
+    for name, reason in obstacles.items():
+        scenes.setdefault(reason, []).append(name)
+    for reason, names in scenes.items():
+        hidden = len(names) - MOST_NAMED
+        yield reason, ", ".join(names[:MOST_NAMED]) + (f" and {hidden} more" if hidden > 0 else "")
 
 
 def _listed(
@@ -112,6 +138,7 @@ def _listed(
             length=float(row.length_m),
             width=float(row.width_m),
             sheets=row.sheets.replace(",", ", "),
+            flight=row.flight,
             feature="" if np.isnan(row.source_fid) else str(int(row.source_fid)),
             picture=picture,
         )
