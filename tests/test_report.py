@@ -335,11 +335,11 @@ def test_seams_that_show_are_something_to_look_at(city, jump, is_told):
     [
         (
             107,
-            "looks 107 pixels far, of which 96 move its probabilities: a window's edge is not felt",
+            "of which 96 move its probabilities: a window's edge is not felt",
         ),
         (
             213,
-            "looks 213 pixels far, of which 191 move its probabilities: a window's edge may be felt",
+            "of which 191 move its probabilities: a window's edge may be felt",
         ),
         (None, "the network looks at the whole window: a window's edge may be felt"),
     ],
