@@ -333,9 +333,15 @@ def test_seams_that_show_are_something_to_look_at(city, jump, is_told):
 @pytest.mark.parametrize(
     ("reach", "words"),
     [
-        (107, "the network looks 107 pixels far, so a window's edge is not felt"),
-        (213, "the network looks 213 pixels far, so a window's edge may be felt"),
-        (None, "the network looks at the whole window, so a window's edge may be felt"),
+        (
+            107,
+            "of which 96 move its probabilities: a window's edge is not felt",
+        ),
+        (
+            213,
+            "of which 191 move its probabilities: a window's edge may be felt",
+        ),
+        (None, "the network looks at the whole window: a window's edge may be felt"),
     ],
 )
 def test_the_halo_and_its_cost_are_stated(tmp_path, reach, words):

@@ -117,7 +117,7 @@ def check_network_bands(
     if missing and are_stand_ins:
         raise InputError(
             dataset.name,
-            f"it has {dataset.count} bands, and prediction.bands names band "
+            f"it has {_bands(dataset.count)}, and prediction.bands names band "
             f"{' and '.join(map(str, missing))}",
             f"Name in prediction.bands, for each band that the network {model} sees, the one of "
             "this imagery that stands for it",
@@ -125,11 +125,15 @@ def check_network_bands(
     if missing:
         raise InputError(
             dataset.name,
-            f"it has {dataset.count} bands, and the network {model} sees its bands "
+            f"it has {_bands(dataset.count)}, and the network {model} sees its bands "
             f"{', '.join(map(str, bands))}",
             "Predict on imagery that has these bands, name those that stand for them in "
             "prediction.bands, or train a network with the imagery.bands that this imagery has",
         )
+
+
+def _bands(count: int) -> str:
+    return f"{count} band" if count == 1 else f"{count} bands"
 
 
 def check_network_values(

@@ -347,12 +347,14 @@ def headlines(sources: Sources) -> Iterator[Headline]:
 def _halo(windows: Windows, reach: int | None) -> Headline:
     """Say what each window sees besides its own ground, what that costs and what it leaves."""
     felt = felt_reach(reach)
-    looks = "at the whole window" if reach is None else f"{count(reach)} pixels far"
+    looks = "at the whole window"
+    if reach is not None and felt is not None:
+        looks = f"{count(reach)} pixels far, of which {count(felt)} move its probabilities"
     is_spared = felt is not None and felt <= windows.halo
     return Headline(
         f"{count(windows.halo)} px",
         "halo",
-        f"on each side of a window of {count(windows.size)}; the network looks {looks}, so a "
+        f"on each side of a window of {count(windows.size)}; the network looks {looks}: a "
         f"window's edge {'is not' if is_spared else 'may be'} felt; cost: it sees "
         f"{windows.cost:.2f} pixels for each of a large sheet",
     )
