@@ -33,6 +33,7 @@ from roadmask.grid import Grid
 from roadmask.mosaic import crs_label
 from roadmask.provenance import made_from
 from roadmask.raster import write_cog
+from roadmask.vectors.levels import find_passes, part_levels
 from roadmask.vectors.network import (
     Least,
     Network,
@@ -409,6 +410,61 @@ def test_a_polygon_that_rounding_broke_is_mended() -> None:
     assert frame.area.sum() == pytest.approx(8 + 9)
 
 
+# --- levels ---------------------------------------------------------------------------------
+
+CROSS = [street([(150, -100), (150, 400)], 30), street([(-100, 150), (400, 150)], 24)]
+ACROSS, ALONG = (
+    shapely.LineString([(-50, 75), (200, 75)]),
+    shapely.LineString([(75, -50), (75, 200)]),
+)
+# Streets that meet, so that the map is seen to be split at crossings.
+FORK = [shapely.LineString([(500, 500), end]) for end in [(600, 500), (500, 600), (400, 400)]]
+
+
+def test_lines_that_cross_and_do_not_end_pass_over_one_another() -> None:
+    [found] = find_passes([ACROSS, ALONG, *FORK])
+    assert found.place.tolist() == [75, 75]
+    assert np.abs(found.directions).tolist() == [[1, 0], [0, 1]]
+    # One that ends there meets the other, and so do all four halves.
+    to_middle = shapely.LineString([(75, -50), (75, 75)])
+    assert find_passes([ACROSS, to_middle, *FORK]) == []
+    assert find_passes(on_one_level([ACROSS, ALONG, *FORK])) == []
+    # A map of lines that are never split.
+    assert find_passes([ACROSS, ALONG]) == []
+    assert find_passes([]) == []
+
+
+def test_streets_go_on_without_a_node_where_the_map_has_a_bridge() -> None:
+    network = network_of(drawn(CROSS, (300, 300)))
+    passes = find_passes([ACROSS, ALONG, *FORK])
+    parted = part_levels(network, passes)
+    assert parted.degrees.tolist() == [1, 1, 1, 1]
+    assert (parted.counts["passes_on_map"], parted.counts["passes"]) == (1, 1)
+    lengths, widths = [], []
+    for each in parted.streets:
+        # Straight on, from node to node.
+        assert each.line[[0, -1]] == pytest.approx(parted.nodes[[each.start, each.end]])
+        ends = shapely.LineString(each.line[[0, -1]])
+        assert shapely.hausdorff_distance(shapely.LineString(each.line), ends) < 2
+        lengths.append(ends.length)
+        widths.append(each.mean_width)
+    assert lengths == pytest.approx([150, 150], abs=1)
+    assert sorted(widths) == pytest.approx([12, 15], abs=0.8)
+
+
+def test_where_map_and_network_do_not_agree_the_crossing_stays() -> None:
+    network = network_of(drawn(CROSS, (300, 300)))
+    elsewhere = [shapely.affinity.translate(line, 40, 40) for line in (ACROSS, ALONG)]
+    askew = [shapely.affinity.rotate(line, 45, (75, 75)) for line in (ACROSS, ALONG)]
+    for lines in (elsewhere, askew):
+        kept = part_levels(network, find_passes([*lines, *FORK]))
+        assert (kept.counts["passes_on_map"], kept.counts["passes"]) == (1, 0)
+        assert sorted(kept.degrees) == [1, 1, 1, 1, 4]
+        assert len(kept.streets) == 4
+    nothing = network_of(np.zeros((100, 100), np.uint8))
+    assert not part_levels(nothing, find_passes([ACROSS, ALONG, *FORK])).streets
+
+
 # --- path lengths ---------------------------------------------------------------------------
 
 SQUARE = [
@@ -742,7 +798,7 @@ def test_nothing_lies_beyond_the_pictures_and_streets_reach_their_border(
     ends = nodes[nodes["kind"] == "end"]
     assert len(ends) == 6
     # In feet, and below a pixel of middle lines.
-    assert shapely.distance(ends.geometry.to_numpy(), sheet.boundary).max() < 1.5
+    assert shapely.distance(ends.geometry.to_numpy(), sheet.boundary).max() < 2
 
 
 def test_what_is_left_out_is_counted_and_what_it_was_made_from_is_told(tmp_path: Path) -> None:
@@ -902,6 +958,31 @@ def test_the_score_counts_streets_that_there_are(tmp_path: Path) -> None:
     assert entry["masks"]["apls"] > 0.98
     assert entry["predictions"]["truth_to_proposal"] < 0.7
     assert entry["predictions"]["proposal_to_truth"] > 0.98
+
+
+def test_the_map_tells_bridges(tmp_path: Path) -> None:
+    start = Affine(1, 0, 9e5, 0, -1, 2e5)
+    shapes = [street([(-10, 300), (1210, 300)], 40), street([(600, -10), (600, 610)], 40)]
+    shapes.append(street([(200, 300), (200, 610)], 30))
+    write_classes(tmp_path, "a", drawn(shapes, (600, 1200)), start)
+
+    def line(*points: tuple[float, float]) -> shapely.LineString:
+        return shapely.LineString([start @ point for point in points])
+
+    # A street ends upon the one that passes over another.
+    on_map = [line((200, 300), (1250, 300)), line((-50, 300), (200, 300))]
+    on_map += [line((600, -50), (600, 650)), line((200, 300), (200, 650))]
+    write_lines(tmp_path, "a", on_map, FEET)
+    told = ("--lines-scenes=a", f"--lines-folder={tmp_path}/lines")
+    for more, edges, counts in (((), 6, (0, 0)), (told, 4, (1, 1))):
+        output = draw(tmp_path, *more)
+        [entry] = json.loads(output.read_text())["files"]
+        assert (entry["passes_on_map"], entry["passes"]) == counts
+        table = pyogrio.read_dataframe(output.with_name("roads.gpkg"), layer="edges")
+        assert len(table) == edges
+        nodes = pyogrio.read_dataframe(output.with_name("roads.gpkg"), layer="nodes")
+        ends = np.bincount(np.concatenate([table["from_node"], table["to_node"]]))[1:]
+        assert (ends == nodes["degree"]).all()
 
 
 def test_bridges_are_crossings_to_a_picture_and_not_to_the_map() -> None:

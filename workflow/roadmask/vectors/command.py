@@ -10,7 +10,7 @@ import argparse
 import logging
 import math
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -30,6 +30,7 @@ from roadmask.provenance import made_from
 from roadmask.raster import environment
 from roadmask.style import UNKNOWN
 from roadmask.vectors import outlines, writing
+from roadmask.vectors.levels import find_passes, map_lines, part_levels
 from roadmask.vectors.network import Least, Network, build_network
 from roadmask.vectors.outlines import Arcs
 from roadmask.vectors.sheets import (
@@ -105,6 +106,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="the list of what was written; the GeoPackages lie beside it",
     )
+    parser.add_argument(
+        "--lines-folder",
+        type=Path,
+        help="folder of GeoPackages with the map's centerlines, which tell levels",
+    )
+    parser.add_argument(
+        "--lines-scenes", default="", help="the scenes that have one, with / between them"
+    )
     add_settings(parser)
     parser.add_argument("--threads", type=int, default=1, help="processes")
 
@@ -126,7 +135,15 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the vectors of some rasters."""
     with environment():
         rasters = pair(arguments.rasters, arguments.probability)
-        write_vectors(rasters, arguments.output, settings_of(arguments), arguments.threads)
+        lines = lines_of(arguments.lines_folder, arguments.lines_scenes)
+        settings = settings_of(arguments)
+        write_vectors(rasters, arguments.output, settings, arguments.threads, lines)
+
+
+def lines_of(folder: Path | None, scenes: str) -> dict[str, Path]:
+    """Return by scene the GeoPackage of the map's lines."""
+    names = scenes.split("/") if scenes else []
+    return {} if folder is None else {name: folder / f"{name}.gpkg" for name in names}
 
 
 def pair(rasters: Sequence[Path], probabilities: Sequence[Path]) -> list[Raster]:
@@ -136,7 +153,11 @@ def pair(rasters: Sequence[Path], probabilities: Sequence[Path]) -> list[Raster]
 
 
 def write_vectors(
-    rasters: Sequence[Raster], output: Path, settings: Settings, threads: int = 1
+    rasters: Sequence[Raster],
+    output: Path,
+    settings: Settings,
+    threads: int,
+    lines: Mapping[str, Path],
 ) -> list[Path]:
     """Write a GeoPackage for each group of sheets, and a list of them.
 
@@ -152,6 +173,8 @@ def write_vectors(
         What they are to be like.
     threads
         Processes.
+    lines
+        By scene, GeoPackages of the map's centerlines; none for scenes without a map.
 
     Returns
     -------
@@ -166,7 +189,7 @@ def write_vectors(
         output.with_name("roads.gpkg" if is_one else f"roads_{group.label}.gpkg")
         for group in groups
     ]
-    write = partial(write_group, settings=settings)
+    write = partial(write_group, settings=settings, lines=lines)
     with workers(threads) as pool:
         if pool and all(group.crs is None for group in groups):
             # Many pictures, each smaller than a block.
@@ -189,10 +212,14 @@ def write_vectors(
 
 
 def write_group(
-    group: Group, path: Path, settings: Settings, pool: ProcessPoolExecutor | None = None
+    group: Group,
+    path: Path,
+    settings: Settings,
+    lines: Mapping[str, Path],
+    pool: ProcessPoolExecutor | None = None,
 ) -> dict[str, Any]:
     """Write the GeoPackage of a group of sheets and return what is listed of it."""
-    layers, network = make_layers(group, settings, pool)
+    layers, network = make_layers(group, settings, lines, pool)
     metadata = made_from([sheet.raster.path for sheet in group.sheets], settings.as_texts())
     writing.write_layers(path, layers, metadata)
     return _described(path.name, group, layers, network)
@@ -211,7 +238,10 @@ def workers(threads: int) -> Iterator[ProcessPoolExecutor | None]:
 
 
 def make_layers(
-    group: Group, settings: Settings, pool: ProcessPoolExecutor | None = None
+    group: Group,
+    settings: Settings,
+    lines: Mapping[str, Path],
+    pool: ProcessPoolExecutor | None = None,
 ) -> tuple[writing.Layers, Network]:
     """Make the layers of a group of sheets.
 
@@ -221,6 +251,8 @@ def make_layers(
         The sheets.
     settings
         What they are to be like.
+    lines
+        By scene, GeoPackages of the map's centerlines.
     pool
         Processes among which blocks are shared out.
     """
@@ -267,6 +299,7 @@ def make_layers(
             _lies_on(narrow, skeleton, factor),
         ),
     )
+    network = part_levels(network, find_passes(map_lines(group, lines)))
     edges, nodes = writing.network_frames(group, network)
     return writing.Layers(roads, edges, nodes, repaired, left_out), network
 

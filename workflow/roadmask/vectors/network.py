@@ -39,6 +39,8 @@ APART, CLOSE, ACROSS = 0.7, 1.2, 2.2
 SAME = 0.6
 # Degrees by which a street that goes straight on may bend.
 STRAIGHT_ON = 20.0
+# Half widths by which a short end at the border may lie beside the axis of the street before it.
+ASIDE = 0.5
 # Half widths of road around a junction inside which lines go straight to where the streets' axes
 # meet; between that and the second, a street's axis is measured.
 JUNCTION, AXIS = 1.6, 4.0
@@ -263,11 +265,23 @@ class Draft:
             # Towards a corner the road gets narrower all the way.
             return length < CORNER * radius
         if self.inside[pixels[-1]] < AT_BORDER:
-            return length < tip
+            return length < tip and not self._leads_on(edge, node, int(pixels[-1]))
         onwards = tip
         if pixels[-1] in self.forked:
             onwards = self._onwards(int(pixels[-1]), self._heading(pixels[::-1], tip))
         return length + onwards - self._road_radius(node, edge) < BULGE * tip
+
+    def _leads_on(self, end: Edge, node: int, tip: int) -> bool:
+        """Tell whether a short end lies where another street leads straight on to."""
+        for number in self.at[node]:
+            if self.edges[number] is end:
+                continue
+            start, direction = self._ray(number, node)
+            onwards = self.points[tip] - start
+            aside = abs(float(onwards[0] * direction[1] - onwards[1] * direction[0]))
+            if onwards @ direction < 0 and aside < ASIDE * self.half_width[tip]:
+                return True
+        return False
 
     def _road_radius(self, node: int, spur: Edge) -> float:
         """Return the half width of the road that goes by an end, where no crossing widens it."""
