@@ -44,6 +44,7 @@ from roadmask.vectors.network import (
 )
 from roadmask.vectors.outlines import (
     blur_reach,
+    is_narrow,
     join_arcs,
     to_polygons,
     trace_block,
@@ -814,6 +815,9 @@ def test_what_is_left_out_is_counted_and_what_it_was_made_from_is_told(tmp_path:
     left_out = entry["left_out"]
     square_metres = 0.25 * (1200 / 3937) ** 2
     assert (left_out["polygons"], left_out["holes"], left_out["lone_lines"]) == (2, 1, 1)
+    assert is_narrow(shapely.box(0, 0, 2.9, 100), 2.9) and not is_narrow(
+        shapely.box(0, 0, 3.1, 100), 3.0
+    )
     assert left_out["polygons_area_m2"] == pytest.approx(475 * square_metres, rel=0.1)
     assert left_out["holes_area_m2"] == pytest.approx(100 * square_metres, rel=0.1)
     assert 0 < left_out["lone_lines_length_m"] < 20 * 0.3048

@@ -751,8 +751,8 @@ class Vectors(Section):
     )
     min_width: PositiveDistance = Field(
         default="8 ft",
-        description="polygons and lines of road that is nowhere as wide are left out: less than "
-        "a lane",
+        description="polygons of less mean width, and lines of road that is nowhere as wide, are "
+        "left out: less than a lane",
     )
     min_length: PositiveDistance = Field(
         default="50 ft",

@@ -65,7 +65,7 @@ class Settings:
     smallest
         Edge of a square: polygons and holes of less area are left out.
     min_width
-        Polygons and lines of road that is nowhere as wide are left out.
+        Polygons of less mean width, and lines of road that is nowhere as wide, are left out.
     min_length
         Lines of road that has no connection and is shorter are left out.
     island

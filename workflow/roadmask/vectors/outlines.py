@@ -390,11 +390,8 @@ def join_arcs(blocks: Iterable[Arcs], least: float) -> tuple[list[np.ndarray], l
 
 
 def is_narrow(polygon: shapely.Polygon, width: float) -> bool:
-    """Tell whether no circle of a width fits into a polygon."""
-    # The greatest circle's radius is not below the area over the outline's length.
-    if 2 * polygon.area >= width * polygon.length:
-        return False
-    return bool(polygon.buffer(-width / 2).is_empty)
+    """Tell whether a polygon's mean width, twice the area by the outline's length, is less."""
+    return bool(2 * polygon.area < width * polygon.length)
 
 
 def to_polygons(rings: Sequence[np.ndarray]) -> list[shapely.Polygon]:
