@@ -40,7 +40,7 @@ SAME = 0.6
 # Degrees by which a street that goes straight on may bend.
 STRAIGHT_ON = 20.0
 # Half widths by which a short end at the border may lie beside the axis of the street before it.
-ASIDE = 0.5
+ASIDE = 0.25
 # Half widths of road around a junction inside which lines go straight to where the streets' axes
 # meet; between that and the second, a street's axis is measured.
 JUNCTION, AXIS = 1.6, 4.0
@@ -273,15 +273,23 @@ class Draft:
 
     def _leads_on(self, end: Edge, node: int, tip: int) -> bool:
         """Tell whether a short end lies where another street leads straight on to."""
-        for number in self.at[node]:
-            if self.edges[number] is end:
-                continue
+        others = [number for number in self.at[node] if self.edges[number] is not end]
+        if any(self._is_short_end(self.edges[number], node) for number in others):
+            # A road that leaves by a corner of the pictures forks there.
+            return False
+        for number in others:
             start, direction = self._ray(number, node)
             onwards = self.points[tip] - start
             aside = abs(float(onwards[0] * direction[1] - onwards[1] * direction[0]))
             if onwards @ direction < 0 and aside < ASIDE * self.half_width[tip]:
                 return True
         return False
+
+    def _is_short_end(self, edge: Edge, node: int) -> bool:
+        """Tell whether an edge ends at the border within the width of a junction."""
+        outer = edge.end if edge.start == node else edge.start
+        is_end = self.degree(outer) == 1 and self.inside[outer] < AT_BORDER
+        return bool(is_end and self.length(edge) < self.radius(node))
 
     def _road_radius(self, node: int, spur: Edge) -> float:
         """Return the half width of the road that goes by an end, where no crossing widens it."""
