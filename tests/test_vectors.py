@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import geopandas as gpd
+import networkx as nx
 import numpy as np
 import pyogrio
 import pytest
@@ -20,6 +22,7 @@ from rasterio.crs import CRS
 from rasterio.features import rasterize
 from shapely.ops import substring
 
+from roadmask import __version__
 from roadmask.__main__ import main
 from roadmask.demo import layout
 from roadmask.demo.files import on_the_map
@@ -27,8 +30,12 @@ from roadmask.demo.pavement import pave
 from roadmask.demo.streets import plan_network
 from roadmask.demo.vectors import centerlines
 from roadmask.grid import Grid
+from roadmask.mosaic import crs_label
+from roadmask.provenance import made_from
 from roadmask.raster import write_cog
+from roadmask.vectors.levels import find_passes, part_levels
 from roadmask.vectors.network import (
+    Least,
     Network,
     Street,
     build_network,
@@ -37,23 +44,25 @@ from roadmask.vectors.network import (
 )
 from roadmask.vectors.outlines import (
     blur_reach,
+    is_narrow,
     join_arcs,
     to_polygons,
     trace_block,
     without_overlap,
 )
-from roadmask.vectors.path_length import path_length_similarity
+from roadmask.vectors.path_length import control_points, path_length_similarity
 from roadmask.vectors.pixel_graph import link_pixels, trace_strands
 from roadmask.vectors.score import on_one_level
 from roadmask.vectors.sheets import Group, Raster, Sheet
 from roadmask.vectors.skeleton import Skeleton, thin_block
 from roadmask.vectors.writing import road_frame
 
-TOLERANCE, SMALLEST, ISLAND = "1.5 px", "10 ft", "20 ft"
 OPTIONS = (
-    f"--vectors.tolerance={TOLERANCE}",
-    f"--vectors.smallest={SMALLEST}",
-    f"--vectors.island={ISLAND}",
+    "--vectors.tolerance=1.5 px",
+    "--vectors.smallest=10 ft",
+    "--vectors.min_width=8 ft",
+    "--vectors.min_length=50 ft",
+    "--vectors.island=20 ft",
 )
 FEET = CRS.from_epsg(2263)
 
@@ -94,7 +103,8 @@ def network_of(road: np.ndarray, pixel: float = 0.5) -> Network:
     classes = np.pad(road.astype(np.uint8), halo, constant_values=255)
     metres = (pixel, pixel)
     skeleton = thin_block(classes, None, 1, halo, (0, 0), metres, 9.0, 36.0)
-    return build_network(Skeleton.joined([skeleton]), metres, max(road.shape), 0.3)
+    least = Least(2.4, 15, np.zeros(len(skeleton), bool))
+    return build_network(Skeleton.joined([skeleton]), metres, max(road.shape), 0.3, least)
 
 
 def street(points: list[tuple[float, float]], width: float) -> shapely.Polygon:
@@ -275,6 +285,57 @@ def test_a_ring_without_a_crossing_has_one_node() -> None:
     assert shapely.LineString(network.streets[0].line).length == pytest.approx(np.pi * 88, rel=0.02)
 
 
+@pytest.mark.parametrize("visible", [6, 10, 14])
+def test_a_street_that_the_border_cuts_lengthways_stays(visible: int) -> None:
+    """Half a street of 12 m runs along the lower border; another comes down to it, and leaves."""
+    shapes = [street([(-10, 300), (610, 300)], 2 * visible), street([(200, -10), (200, 310)], 24)]
+    network = network_of(drawn(shapes, (300, 600)))
+    lines = [shapely.LineString(each.line) for each in network.streets]
+    middle = 150 - visible / 4
+    for x in (20, 60, 150, 250):
+        assert min(line.distance(shapely.Point(x, middle)) for line in lines) < 1
+    assert sorted(network.degrees) in ([1, 1, 1, 3], [1, 1, 1, 1, 4])
+
+
+def test_a_short_street_to_the_border_stays() -> None:
+    """The crossing's middle is closer to the border than the crossing is wide."""
+    shapes = [street([(-10, 268), (610, 268)], 40), street([(300, -10), (300, 310)], 24)]
+    network = network_of(drawn(shapes, (300, 600)))
+    assert sorted(network.degrees) == [1, 1, 1, 1, 4]
+    assert network.nodes[:, 1].max() == pytest.approx(150, abs=0.3)
+
+
+@pytest.mark.parametrize(("length", "is_street"), [(40, False), (52, True), (70, True)])
+def test_a_lone_piece_counts_from_end_to_end(length: int, is_street: bool) -> None:
+    """A street 12 m wide; 20 m are less than twice that, 26 m are not."""
+    road = drawn([shapely.box(100, 100, 100 + length, 124)], (300, 300))
+    network = network_of(road)
+    assert bool(network.streets) is is_street
+    assert network.counts["patches"] == (not is_street)
+    assert (network.patch_metres > 0) is not is_street
+
+
+@pytest.mark.parametrize(("width", "length", "is_street"), [(7, 24, False), (7, 60, True)])
+def test_a_shadow_is_no_street(width: int, length: int, is_street: bool) -> None:
+    """3.5 m wide: a lane; 12 m of it lie on a roof, 30 m do not."""
+    network = network_of(drawn([shapely.box(100, 100, 100 + length, 100 + width)], (300, 300)))
+    assert bool(network.streets) is is_street
+
+
+def test_a_strip_narrower_than_a_lane_is_no_street() -> None:
+    network = network_of(drawn([shapely.box(100, 100, 220, 104)], (300, 300)))
+    assert not network.streets
+    assert network.counts["patches"] == 1
+
+
+def test_a_dead_end_is_as_long_as_the_road() -> None:
+    """Its end is cut askew; its middle line forks there into two corners."""
+    stub = shapely.Polygon([(288, 150), (288, 60), (312, 48), (312, 150)])
+    network = network_of(drawn([street([(-10, 150), (610, 150)], 24), stub], (300, 600)))
+    [end] = [node for node in network.nodes if node[1] < 60]
+    assert end == pytest.approx((150, 27), abs=2.5)
+
+
 def test_no_road_no_network() -> None:
     network = network_of(np.zeros((100, 100), np.uint8))
     assert not network.streets and not len(network.nodes)
@@ -350,6 +411,61 @@ def test_a_polygon_that_rounding_broke_is_mended() -> None:
     assert frame.area.sum() == pytest.approx(8 + 9)
 
 
+# --- levels ---------------------------------------------------------------------------------
+
+CROSS = [street([(150, -100), (150, 400)], 30), street([(-100, 150), (400, 150)], 24)]
+ACROSS, ALONG = (
+    shapely.LineString([(-50, 75), (200, 75)]),
+    shapely.LineString([(75, -50), (75, 200)]),
+)
+# Streets that meet, so that the map is seen to be split at crossings.
+FORK = [shapely.LineString([(500, 500), end]) for end in [(600, 500), (500, 600), (400, 400)]]
+
+
+def test_lines_that_cross_and_do_not_end_pass_over_one_another() -> None:
+    [found] = find_passes([ACROSS, ALONG, *FORK])
+    assert found.place.tolist() == [75, 75]
+    assert np.abs(found.directions).tolist() == [[1, 0], [0, 1]]
+    # One that ends there meets the other, and so do all four halves.
+    to_middle = shapely.LineString([(75, -50), (75, 75)])
+    assert find_passes([ACROSS, to_middle, *FORK]) == []
+    assert find_passes(on_one_level([ACROSS, ALONG, *FORK])) == []
+    # A map of lines that are never split.
+    assert find_passes([ACROSS, ALONG]) == []
+    assert find_passes([]) == []
+
+
+def test_streets_go_on_without_a_node_where_the_map_has_a_bridge() -> None:
+    network = network_of(drawn(CROSS, (300, 300)))
+    passes = find_passes([ACROSS, ALONG, *FORK])
+    parted = part_levels(network, passes)
+    assert parted.degrees.tolist() == [1, 1, 1, 1]
+    assert (parted.counts["passes_on_map"], parted.counts["passes"]) == (1, 1)
+    lengths, widths = [], []
+    for each in parted.streets:
+        # Straight on, from node to node.
+        assert each.line[[0, -1]] == pytest.approx(parted.nodes[[each.start, each.end]])
+        ends = shapely.LineString(each.line[[0, -1]])
+        assert shapely.hausdorff_distance(shapely.LineString(each.line), ends) < 2
+        lengths.append(ends.length)
+        widths.append(each.mean_width)
+    assert lengths == pytest.approx([150, 150], abs=1)
+    assert sorted(widths) == pytest.approx([12, 15], abs=0.8)
+
+
+def test_where_map_and_network_do_not_agree_the_crossing_stays() -> None:
+    network = network_of(drawn(CROSS, (300, 300)))
+    elsewhere = [shapely.affinity.translate(line, 40, 40) for line in (ACROSS, ALONG)]
+    askew = [shapely.affinity.rotate(line, 45, (75, 75)) for line in (ACROSS, ALONG)]
+    for lines in (elsewhere, askew):
+        kept = part_levels(network, find_passes([*lines, *FORK]))
+        assert (kept.counts["passes_on_map"], kept.counts["passes"]) == (1, 0)
+        assert sorted(kept.degrees) == [1, 1, 1, 1, 4]
+        assert len(kept.streets) == 4
+    nothing = network_of(np.zeros((100, 100), np.uint8))
+    assert not part_levels(nothing, find_passes([ACROSS, ALONG, *FORK])).streets
+
+
 # --- path lengths ---------------------------------------------------------------------------
 
 SQUARE = [
@@ -382,6 +498,69 @@ def test_what_is_too_far_or_broken_is_missing() -> None:
     line = [shapely.LineString([(0, 0), (100, 0)])]
     broken = [shapely.LineString([(0, 0), (40, 0)]), shapely.LineString([(60, 0), (100, 0)])]
     assert path_length_similarity(line, broken, 4, spacing=100).truth_to_proposal == 0
+
+
+def with_networkx(
+    first: list[shapely.LineString], second: list[shapely.LineString], snap: float, spacing: float
+) -> float:
+    """Compare the paths of one network with those of another, as the paper has it.
+
+    Nothing is shared with `path_length_similarity` but the points.
+    """
+    points = [shapely.Point(*xy) for xy in control_points(first, spacing)]
+
+    def graph(lines: list[shapely.LineString]) -> nx.Graph:
+        found = nx.MultiGraph()
+        for line in lines:
+            on_line = [
+                (line.project(point), number)
+                for number, point in enumerate(points)
+                if min(lines, key=point.distance) is line and point.distance(line) <= snap
+            ]
+            ends = [tuple(np.round(line.coords[at], 3)) for at in (0, -1)]
+            stops = [(0.0, ends[0]), *sorted(on_line), (line.length, ends[1])]
+            for (start, one), (end, other) in pairwise(stops):
+                found.add_edge(one, other, length=end - start)
+        return found
+
+    one, other = graph(first), graph(second)
+    differences = []
+    for source in range(len(points)):
+        true = nx.single_source_dijkstra_path_length(one, source, weight="length")
+        lengths = (
+            nx.single_source_dijkstra_path_length(other, source, weight="length")
+            if source in other
+            else {}
+        )
+        for target, length in true.items():
+            if target in range(len(points)) and length > 0:
+                found = lengths.get(target, np.inf)
+                differences.append(min(1.0, abs(found - length) / length))
+    return 1 - float(np.mean(differences))
+
+
+def test_networkx_finds_the_same_similarity() -> None:
+    rng = np.random.default_rng(3)
+    places = {
+        (i, j): (100 * i + rng.uniform(-20, 20), 100 * j + rng.uniform(-20, 20))
+        for i in range(4)
+        for j in range(4)
+    }
+    pairs = [
+        (place, (place[0] + right, place[1] + down))
+        for place in places
+        for right, down in ((1, 0), (0, 1))
+        if (place[0] + right, place[1] + down) in places
+    ]
+    truth = [shapely.LineString([places[a], places[b]]) for a, b in pairs]
+    moved = {
+        place: (x + rng.uniform(-5, 5), y + rng.uniform(-5, 5)) for place, (x, y) in places.items()
+    }
+    proposal = [shapely.LineString([moved[a], moved[b]]) for a, b in pairs[3:]]
+    found = path_length_similarity(truth, proposal, 4, 30)
+    assert 0.2 < found.truth_to_proposal < 0.95
+    assert found.truth_to_proposal == pytest.approx(with_networkx(truth, proposal, 4, 30), abs=1e-6)
+    assert found.proposal_to_truth == pytest.approx(with_networkx(proposal, truth, 4, 30), abs=1e-6)
 
 
 # --- the command ----------------------------------------------------------------------------
@@ -472,8 +651,14 @@ def test_however_sheets_are_cut_the_bytes_are_the_same(
     cut(tmp_path, city[0], city[1], [1000, 1537], [77, 2048])
     parts = draw(tmp_path, "--threads=2")
     assert len(json.loads(parts.read_text())["files"][0]["scenes"]) == 9
-    ours, theirs = (path.with_name("roads.gpkg").read_bytes() for path in (parts, whole_city))
-    assert ours == theirs
+    for layer in ("roads", "edges", "nodes"):
+        ours, theirs = (
+            pyogrio.read_dataframe(path.with_name("roads.gpkg"), layer=layer)
+            for path in (parts, whole_city)
+        )
+        # To the last bit; the files' metadata names other sheets.
+        assert ours.drop(columns="geometry").equals(theirs.drop(columns="geometry"))
+        assert (ours.geometry.to_wkb() == theirs.geometry.to_wkb()).all()
 
 
 def test_polygons_of_the_city_come_back_as_its_raster(
@@ -542,7 +727,12 @@ def test_sheets_of_two_pixel_sizes_and_pictures_without_crs(tmp_path: Path) -> N
     road = drawn([street([(-10, 100), (410, 100)], 40)], (200, 400))
     write_classes(tmp_path / "a", "fine", road, Affine(0.5, 0, 9e5, 0, -0.5, 2e5))
     write_classes(tmp_path / "a", "coarse", road, Affine(1, 0, 9.5e5, 0, -1, 2e5))
+    stale = tmp_path / "a" / "vectors" / "network.json"
+    stale.parent.mkdir()
+    stale.write_text("{}")
     found = json.loads(draw(tmp_path / "a").read_text())["files"]
+    # It scored what is no more.
+    assert not stale.exists()
     assert [entry["file"] for entry in found] == [
         "roads_epsg2263_0.5.gpkg",
         "roads_epsg2263_1.gpkg",
@@ -555,8 +745,110 @@ def test_sheets_of_two_pixel_sizes_and_pictures_without_crs(tmp_path: Path) -> N
     assert output.with_name("roads_other.gpkg").is_file()
     table: gpd.GeoDataFrame = pyogrio.read_dataframe(output.with_name(entry["file"]), layer="edges")
     assert table.crs is None
-    assert table["length_m"].sum() == pytest.approx(400, abs=3)
+    # What is counted in pixels says so.
+    assert table["length_px"].sum() == pytest.approx(400, abs=3)
+    assert table["mean_width_px"].tolist() == pytest.approx([40], abs=2)
+    for layer, columns in {
+        "roads": {"road", "class", "area_px"},
+        "edges": {"edge", "from_node", "to_node", "length_px", "mean_width_px", "least_width_px"}
+        | {"mean_probability"},
+        "nodes": {"node", "kind", "degree", "width_px"},
+    }.items():
+        info = pyogrio.read_info(output.with_name(entry["file"]), layer=layer)
+        assert set(info["fields"]) == columns
+    assert entry["area_px"] == pytest.approx(road.sum(), rel=0.01)
+    assert entry["length_px"] == pytest.approx(400, abs=3)
+    assert not [name for name in [*entry, *entry["left_out"]] if name.endswith(("_m", "_m2"))]
     assert table.total_bounds[[1, 3]] == pytest.approx([100, 100], abs=1.5)
+
+
+def test_one_crs_in_two_spellings_is_one(tmp_path: Path) -> None:
+    road = drawn([street([(-10, 100), (410, 100)], 60)], (200, 400))
+    write_classes(tmp_path, "a", road, Affine(0.5, 0, 9e5, 0, -0.5, 2e5))
+    spelling = CRS.from_string("ESRI:102718")
+    assert spelling.to_epsg() is None and spelling == FEET
+    write_classes(tmp_path, "b", road, Affine(0.5, 0, 9e5 + 200, 0, -0.5, 2e5), spelling)
+    package = draw(tmp_path).with_name("roads.gpkg")
+    assert len(pyogrio.read_dataframe(package, layer="roads")) == 1
+    assert len(pyogrio.read_dataframe(package, layer="edges")) == 1
+    # Others stay apart, those that EPSG doesn't know too.
+    local = CRS.from_proj4("+proj=tmerc +lat_0=40 +lon_0=-74 +k=0.9 +x_0=0 +ellps=GRS80 +units=m")
+    labels = [crs_label(crs) for crs in (FEET, spelling, CRS.from_epsg(6539), local)]
+    assert labels[:3] == ["epsg2263", "epsg2263", "epsg6539"]
+    assert labels[3].startswith("crs")
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.0])
+def test_nothing_lies_beyond_the_pictures_and_streets_reach_their_border(
+    tmp_path: Path, shift: float
+) -> None:
+    """Neither the sheets' corner nor their size is a multiple of the pixels for middle lines."""
+    shapes = [
+        street([(-50, 90), (460, 170)], 40),
+        street([(120, -50), (200, 260)], 36),
+        street([(-50, 40), (100, -40)], 30),
+        street([(330, 250), (398, -50)], 44),
+    ]
+    road = drawn(shapes, (203, 401))
+    write_classes(tmp_path, "a", road, Affine(0.5, 0, 9e5 + shift, 0, -0.5, 2e5 + shift))
+    package = draw(tmp_path).with_name("roads.gpkg")
+    sheet = shapely.box(9e5 + shift, 2e5 + shift - 101.5, 9e5 + shift + 200.5, 2e5 + shift)
+    for layer in ("edges", "nodes"):
+        assert sheet.covers(pyogrio.read_dataframe(package, layer=layer).geometry).all(), layer
+    nodes = pyogrio.read_dataframe(package, layer="nodes")
+    ends = nodes[nodes["kind"] == "end"]
+    assert len(ends) == 6
+    # In feet, and below a pixel of middle lines.
+    assert shapely.distance(ends.geometry.to_numpy(), sheet.boundary).max() < 2
+
+
+def test_what_is_left_out_is_counted_and_what_it_was_made_from_is_told(tmp_path: Path) -> None:
+    road = drawn([street([(-10, 100), (410, 100)], 60)], (200, 400))
+    road[10:13, 50:200] = 1  # 1.5 ft wide
+    road[30:35, 300:305] = 1  # less than a square of 10 ft
+    road[95:105, 100:110] = 0  # a hole as small
+    road[145:195, 200:260] = 1  # 30 ft long
+    write_classes(tmp_path, "a", road, Affine(0.5, 0, 9e5, 0, -0.5, 2e5))
+    output = draw(tmp_path)
+    [entry] = json.loads(output.read_text())["files"]
+    assert (entry["polygons"], entry["edges"]) == (2, 1)
+    left_out = entry["left_out"]
+    square_metres = 0.25 * (1200 / 3937) ** 2
+    assert (left_out["polygons"], left_out["holes"], left_out["lone_lines"]) == (2, 1, 1)
+    assert is_narrow(shapely.box(0, 0, 2.9, 100), 2.9) and not is_narrow(
+        shapely.box(0, 0, 3.1, 100), 3.0
+    )
+    assert left_out["polygons_area_m2"] == pytest.approx(475 * square_metres, rel=0.1)
+    assert left_out["holes_area_m2"] == pytest.approx(100 * square_metres, rel=0.1)
+    assert 0 < left_out["lone_lines_length_m"] < 30 * 0.3048
+    information = pyogrio.read_info(output.with_name("roads.gpkg"), layer="edges")
+    metadata = information["dataset_metadata"]
+    assert metadata["ROADMASK_VERSION"] == __version__
+    assert json.loads(metadata["ROADMASK_SETTINGS"]) == {
+        option[2:].split("=")[0]: option.split("=")[1] for option in OPTIONS
+    }
+    assert json.loads(metadata["ROADMASK_CLASSES"]) == ["other", "road"]
+
+
+def test_metadata_of_several_rasters(tmp_path: Path) -> None:
+    grid = Grid(60, 60, Affine(0.5, 0, 9e5, 0, -0.5, 2e5), FEET)
+    paths = [tmp_path / f"{name}.tif" for name in "abc"]
+    for path, threshold in zip(paths, ("0.5", "0.4", "0.5"), strict=True):
+        tags = {
+            "ROADMASK_SOURCE": f"{path.stem}.jp2",
+            "ROADMASK_MODEL_SHA256": "12ab",
+            "ROADMASK_SETTINGS": threshold,
+            "ROADMASK_NEIGHBOURS": "x",
+        }
+        write_cog(path, grid, np.zeros((60, 60), np.uint8), nodata=255, tags=tags)
+    assert made_from(paths, {"vectors.island": "20 ft"}) == {
+        "ROADMASK_VERSION": __version__,
+        "ROADMASK_SETTINGS": '{"vectors.island": "20 ft"}',
+        "ROADMASK_MODEL_SHA256": "12ab",
+        "ROADMASK_RASTER_SETTINGS": '["0.4", "0.5"]',
+        "ROADMASK_SOURCES": '["a.jp2", "b.jp2", "c.jp2"]',
+    }
+    assert made_from(paths[:1], {})["ROADMASK_SOURCES"] == '["a.jp2"]'
 
 
 def test_a_sheet_without_road_has_empty_layers(tmp_path: Path) -> None:
@@ -670,6 +962,31 @@ def test_the_score_counts_streets_that_there_are(tmp_path: Path) -> None:
     assert entry["masks"]["apls"] > 0.98
     assert entry["predictions"]["truth_to_proposal"] < 0.7
     assert entry["predictions"]["proposal_to_truth"] > 0.98
+
+
+def test_the_map_tells_bridges(tmp_path: Path) -> None:
+    start = Affine(1, 0, 9e5, 0, -1, 2e5)
+    shapes = [street([(-10, 300), (1210, 300)], 40), street([(600, -10), (600, 610)], 40)]
+    shapes.append(street([(200, 300), (200, 610)], 30))
+    write_classes(tmp_path, "a", drawn(shapes, (600, 1200)), start)
+
+    def line(*points: tuple[float, float]) -> shapely.LineString:
+        return shapely.LineString([start @ point for point in points])
+
+    # A street ends upon the one that passes over another.
+    on_map = [line((200, 300), (1250, 300)), line((-50, 300), (200, 300))]
+    on_map += [line((600, -50), (600, 650)), line((200, 300), (200, 650))]
+    write_lines(tmp_path, "a", on_map, FEET)
+    told = ("--lines-scenes=a", f"--lines-folder={tmp_path}/lines")
+    for more, edges, counts in (((), 6, (0, 0)), (told, 4, (1, 1))):
+        output = draw(tmp_path, *more)
+        [entry] = json.loads(output.read_text())["files"]
+        assert (entry["passes_on_map"], entry["passes"]) == counts
+        table = pyogrio.read_dataframe(output.with_name("roads.gpkg"), layer="edges")
+        assert len(table) == edges
+        nodes = pyogrio.read_dataframe(output.with_name("roads.gpkg"), layer="nodes")
+        ends = np.bincount(np.concatenate([table["from_node"], table["to_node"]]))[1:]
+        assert (ends == nodes["degree"]).all()
 
 
 def test_bridges_are_crossings_to_a_picture_and_not_to_the_map() -> None:

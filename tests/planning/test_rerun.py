@@ -127,6 +127,8 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "prediction.threshold": (REGIONS, 0.4),
     "vectors.tolerance": (REGIONS, "2 px"),
     "vectors.smallest": (REGIONS, "5 m"),
+    "vectors.min_width": (REGIONS, "3 m"),
+    "vectors.min_length": (REGIONS, "20 m"),
     "vectors.island": (REGIONS, "5 m"),
     "evaluation.tolerance": (REGIONS, "1 m"),
     "changes.min_length": (REGIONS, "20 m"),

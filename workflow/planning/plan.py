@@ -249,6 +249,13 @@ class Plan:
         )
 
     @property
+    def predicted_with_map(self) -> list[str]:
+        """The predicted scenes of whose roads the map tells which pass over one another."""
+        if self.predicts_only or not self.draws_lines:
+            return []
+        return [name for name in self.prediction if name in self.scenes.training]
+
+    @property
     def labels_from_lines(self) -> bool:
         """Whether labels are made from lines."""
         return self.settings.labels.method in USES_LINES

@@ -749,6 +749,16 @@ class Vectors(Section):
         default="10 ft",
         description="polygons and holes with less area than a square of this edge are left out",
     )
+    min_width: PositiveDistance = Field(
+        default="8 ft",
+        description="polygons of less mean width, and lines of road that is nowhere as wide, are "
+        "left out: less than a lane",
+    )
+    min_length: PositiveDistance = Field(
+        default="50 ft",
+        description="lines of road that is connected to no other and shorter are left out: less "
+        "than most streets are wide",
+    )
     island: PositiveDistance = Field(
         default="20 ft",
         description="a hole with less area than a square of this edge does not part a street's "

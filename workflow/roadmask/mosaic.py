@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+import pyproj
 import rasterio
 from affine import Affine
 from rasterio.crs import CRS
@@ -51,6 +52,8 @@ COLOUR_NAMES = {
     ColorInterp.blue: "Blue",
     ColorInterp.alpha: "Alpha",
 }
+# Percent: how surely PROJ must know a CRS by its numbers, which are then compared.
+LIKE_EPSG = 20
 # Pixel sizes that agree to this many digits are the same.
 PIXEL_DIGITS = 9
 
@@ -204,8 +207,15 @@ def read_source(path: Path) -> Source:
 
 
 def crs_label(crs: CRS) -> str:
-    """Return a short name of a CRS that can be part of a file's name."""
+    """Return a short name of a CRS that can be part of a file's name.
+
+    One CRS can be written in several ways (ESRI:102718 is EPSG:2263) and has one name.
+    """
     epsg = crs.to_epsg()
+    if epsg is None:
+        epsg = pyproj.CRS.from_wkt(crs.to_wkt()).to_epsg(min_confidence=LIKE_EPSG)
+        if epsg is not None and CRS.from_epsg(epsg) != crs:
+            epsg = None
     if epsg is not None:
         return f"epsg{epsg}"
     return f"crs{hashlib.sha256(crs.to_wkt().encode()).hexdigest()[:8]}"

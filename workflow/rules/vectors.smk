@@ -4,6 +4,7 @@ rule draw_vectors:
         probability=expand(
             "<results>/predictions/probability/{scene}.tif", scene=PLAN.prediction
         ),
+        lines=expand("<results>/lines/{scene}.gpkg", scene=PLAN.predicted_with_map),
         whole=whole("{results}/vectors/vectors.json"),
     output:
         "<results>/vectors/vectors.json",
@@ -19,6 +20,7 @@ rule draw_vectors:
     params:
         results=literal(PLAN.settings.results),
         scenes=of_scenes(PLAN.prediction),
+        mapped=literal(f"--lines-scenes={'/'.join(PLAN.predicted_with_map)}"),
         shapes=options("vectors"),
         code=PLAN.code("vectors"),
     message:
@@ -27,6 +29,7 @@ rule draw_vectors:
         "python -m roadmask vectors {params.scenes:q}"
         " {params.results:q}/predictions/{{scene}}.tif"
         " --probability={params.results:q}/predictions/probability/{{scene}}.tif"
+        " --lines-folder {params.results:q}/lines {params.mapped:q}"
         " --output {output:q} {params.shapes:q} --threads {threads} --log {log:q}"
 
 

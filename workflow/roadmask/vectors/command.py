@@ -10,11 +10,12 @@ import argparse
 import logging
 import math
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from roadmask.distance import Distance, parse_distance
 from roadmask.errors import InputError
 from roadmask.files import write_json
 from roadmask.processes import end_with_parent
+from roadmask.provenance import made_from
 from roadmask.raster import environment
 from roadmask.style import UNKNOWN
 from roadmask.vectors import outlines, writing
-from roadmask.vectors.network import Network, build_network
+from roadmask.vectors.levels import find_passes, map_lines, part_levels
+from roadmask.vectors.network import Least, Network, build_network
 from roadmask.vectors.outlines import Arcs
 from roadmask.vectors.sheets import (
     Block,
@@ -44,6 +47,8 @@ from roadmask.vectors.skeleton import HALO, Skeleton, thin_block, work_factor
 
 log = logging.getLogger(__name__)
 
+# The file in which vectors are scored, beside their list.
+SCORE = "network.json"
 # Pixels: about the edge of a block, in which memory is bounded; with work pixels of their own
 # size the halo alone is as many, and the arrays are larger.
 BLOCK, FINE_BLOCK = 4096, 2048
@@ -59,13 +64,26 @@ class Settings:
         How far outlines and lines may be moved to be smooth.
     smallest
         Edge of a square: polygons and holes of less area are left out.
+    min_width
+        Polygons of less mean width, and lines of road that is nowhere as wide, are left out.
+    min_length
+        Lines of road that has no connection and is shorter are left out.
     island
         Edge of a square: holes of less area don't part a road into two lines.
     """
 
     tolerance: Distance
     smallest: Distance
+    min_width: Distance
+    min_length: Distance
     island: Distance
+
+    def as_texts(self) -> dict[str, str]:
+        """Return the settings by their keys."""
+        return {f"vectors.{name}": str(getattr(self, name)) for name in SETTINGS}
+
+
+SETTINGS = tuple(field.name for field in fields(Settings))
 
 
 @dataclass(frozen=True)
@@ -88,24 +106,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="the list of what was written; the GeoPackages lie beside it",
     )
+    parser.add_argument(
+        "--lines-folder",
+        type=Path,
+        help="folder of GeoPackages with the map's centerlines, which tell levels",
+    )
+    parser.add_argument(
+        "--lines-scenes", default="", help="the scenes that have one, with / between them"
+    )
     add_settings(parser)
     parser.add_argument("--threads", type=int, default=1, help="processes")
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that become `Settings`."""
-    parser.add_argument("--vectors.tolerance", dest="tolerance", required=True)
-    parser.add_argument("--vectors.smallest", dest="smallest", required=True)
-    parser.add_argument("--vectors.island", dest="island", required=True)
+    for name in SETTINGS:
+        parser.add_argument(f"--vectors.{name}", dest=name, required=True)
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """Read what `add_settings` added."""
     return Settings(
-        *(
-            parse_distance(getattr(arguments, name), f"vectors.{name}")
-            for name in ("tolerance", "smallest", "island")
-        )
+        *(parse_distance(getattr(arguments, name), f"vectors.{name}") for name in SETTINGS)
     )
 
 
@@ -113,7 +135,15 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the vectors of some rasters."""
     with environment():
         rasters = pair(arguments.rasters, arguments.probability)
-        write_vectors(rasters, arguments.output, settings_of(arguments), arguments.threads)
+        lines = lines_of(arguments.lines_folder, arguments.lines_scenes)
+        settings = settings_of(arguments)
+        write_vectors(rasters, arguments.output, settings, arguments.threads, lines)
+
+
+def lines_of(folder: Path | None, scenes: str) -> dict[str, Path]:
+    """Return by scene the GeoPackage of the map's lines."""
+    names = scenes.split("/") if scenes else []
+    return {} if folder is None else {name: folder / f"{name}.gpkg" for name in names}
 
 
 def pair(rasters: Sequence[Path], probabilities: Sequence[Path]) -> list[Raster]:
@@ -123,7 +153,11 @@ def pair(rasters: Sequence[Path], probabilities: Sequence[Path]) -> list[Raster]
 
 
 def write_vectors(
-    rasters: Sequence[Raster], output: Path, settings: Settings, threads: int = 1
+    rasters: Sequence[Raster],
+    output: Path,
+    settings: Settings,
+    threads: int,
+    lines: Mapping[str, Path],
 ) -> list[Path]:
     """Write a GeoPackage for each group of sheets, and a list of them.
 
@@ -139,19 +173,23 @@ def write_vectors(
         What they are to be like.
     threads
         Processes.
+    lines
+        By scene, GeoPackages of the map's centerlines; none for scenes without a map.
 
     Returns
     -------
     list of pathlib.Path
         The GeoPackages.
     """
+    # The score of other vectors: it is made anew where these are scored.
+    output.with_name(SCORE).unlink(missing_ok=True)
     groups = group_sheets(rasters)
     is_one = len(groups) == 1 and groups[0].crs is not None
     paths = [
         output.with_name("roads.gpkg" if is_one else f"roads_{group.label}.gpkg")
         for group in groups
     ]
-    write = partial(write_group, settings=settings)
+    write = partial(write_group, settings=settings, lines=lines)
     with workers(threads) as pool:
         if pool and all(group.crs is None for group in groups):
             # Many pictures, each smaller than a block.
@@ -174,11 +212,16 @@ def write_vectors(
 
 
 def write_group(
-    group: Group, path: Path, settings: Settings, pool: ProcessPoolExecutor | None = None
+    group: Group,
+    path: Path,
+    settings: Settings,
+    lines: Mapping[str, Path],
+    pool: ProcessPoolExecutor | None = None,
 ) -> dict[str, Any]:
     """Write the GeoPackage of a group of sheets and return what is listed of it."""
-    layers, network = make_layers(group, settings, pool)
-    writing.write_layers(path, layers)
+    layers, network = make_layers(group, settings, lines, pool)
+    metadata = made_from([sheet.raster.path for sheet in group.sheets], settings.as_texts())
+    writing.write_layers(path, layers, metadata)
     return _described(path.name, group, layers, network)
 
 
@@ -195,7 +238,10 @@ def workers(threads: int) -> Iterator[ProcessPoolExecutor | None]:
 
 
 def make_layers(
-    group: Group, settings: Settings, pool: ProcessPoolExecutor | None = None
+    group: Group,
+    settings: Settings,
+    lines: Mapping[str, Path],
+    pool: ProcessPoolExecutor | None = None,
 ) -> tuple[writing.Layers, Network]:
     """Make the layers of a group of sheets.
 
@@ -205,6 +251,8 @@ def make_layers(
         The sheets.
     settings
         What they are to be like.
+    lines
+        By scene, GeoPackages of the map's centerlines.
     pool
         Processes among which blocks are shared out.
     """
@@ -222,21 +270,47 @@ def make_layers(
     values = sorted({value for each in traced for value in each.arcs})
     names += [f"class {value}" for value in range(len(names) + 1, max(values, default=0) + 1)]
     by_class: list[list[shapely.Polygon]] = []
+    narrow: list[shapely.Polygon] = []
+    left_out = outlines.LeftOut()
+    width = settings.min_width.pixels(group.pixel)
     for value in values:
         arcs = [each.arcs[value] for each in traced if value in each.arcs]
-        rings, _ = outlines.join_arcs(arcs, least)
-        by_class.append(outlines.to_polygons(rings))
+        rings, small = outlines.join_arcs(arcs, least)
+        polygons = outlines.to_polygons(rings)
+        is_narrow = [outlines.is_narrow(polygon, width) for polygon in polygons]
+        by_class.append(list(compress(polygons, np.logical_not(is_narrow))))
+        narrow += compress(polygons, is_narrow)
+        for area in small:
+            left_out.add(area)
+    for polygon in narrow:
+        left_out.add(polygon.area)
     used = [names[value - 1] for value in values]
     roads, repaired = writing.road_frame(group, used, by_class, least)
     metres = factor * group.pixel_metres[0], factor * group.pixel_metres[1]
+    skeleton = Skeleton.joined([each.skeleton for each in traced])
     network = build_network(
-        Skeleton.joined([each.skeleton for each in traced]),
+        skeleton,
         metres,
         size // factor,
         settings.tolerance.on_ground(group.pixel),
+        Least(
+            settings.min_width.on_ground(group.pixel),
+            settings.min_length.on_ground(group.pixel),
+            _lies_on(narrow, skeleton, factor),
+        ),
     )
+    network = part_levels(network, find_passes(map_lines(group, lines)))
     edges, nodes = writing.network_frames(group, network)
-    return writing.Layers(roads, edges, nodes, repaired), network
+    return writing.Layers(roads, edges, nodes, repaired, left_out), network
+
+
+def _lies_on(polygons: Sequence[shapely.Polygon], skeleton: Skeleton, factor: int) -> np.ndarray:
+    """Tell which pixels of middle lines lie on polygons of the lattice."""
+    middles = shapely.points(factor * (np.column_stack([skeleton.x, skeleton.y]) + 0.5))
+    tree = shapely.STRtree(np.asarray(middles, dtype=object))
+    inside = np.zeros(len(skeleton), bool)
+    inside[tree.query(np.array(polygons, dtype=object), predicate="contains")[1]] = True
+    return inside
 
 
 def _common_names(group: Group) -> list[str]:
@@ -301,6 +375,9 @@ def trace(
 
 def _described(name: str, group: Group, layers: writing.Layers, network: Network) -> dict[str, Any]:
     kinds = layers.nodes["kind"].value_counts()
+    area, length = group.area_in, f"length_{group.unit}"
+    square = math.prod(group.pixel_metres)
+    left_out = layers.left_out
     return {
         "file": name,
         "group": group.label,
@@ -308,10 +385,18 @@ def _described(name: str, group: Group, layers: writing.Layers, network: Network
         "pixel_metres": list(group.pixel_metres),
         "polygons": len(layers.roads),
         "holes": int(shapely.get_num_interior_rings(layers.roads.geometry.to_numpy()).sum()),
-        "area_m2": round(float(layers.roads["area_m2"].sum()), 1),
+        area: round(float(layers.roads[area].sum()), 1),
         "mended_polygons": layers.repaired,
         "edges": len(layers.edges),
-        "length_m": round(float(layers.edges["length_m"].sum()), 1),
+        length: round(float(layers.edges[length].sum()), 1),
         "nodes": {kind: int(kinds.get(kind, 0)) for kind in ("crossing", "end", "ring")},
         **network.counts,
+        "left_out": {
+            "polygons": left_out.polygons,
+            f"polygons_{area}": round(square * left_out.polygon_area, 1),
+            "holes": left_out.holes,
+            f"holes_{area}": round(square * left_out.hole_area, 1),
+            "lone_lines": network.counts["patches"],
+            f"lone_lines_{length}": round(network.patch_metres, 1),
+        },
     }

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import shapely
 from scipy.ndimage import gaussian_filter1d
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from shapely.ops import substring
 
 from roadmask.style import UNKNOWN
@@ -26,7 +28,8 @@ from roadmask.vectors.skeleton import Skeleton
 TAPERED, CORNER = 0.6, 3.0
 # Where it keeps its width, to this share, until it narrows, it is a street with a square end.
 KEPT_WIDTH = 0.9
-# How far, in its own half widths, another end must reach beyond the road's edge to be a street.
+# How far, in its own half widths, another end must reach beyond the road's edge to be a street;
+# a half circle reaches as far as one.
 BULGE = 1.3
 # Half widths of road, of the narrower and the wider of two, within which junctions are one
 # crossing: where streets go straight on at each of them, where nothing tells, and where they
@@ -36,11 +39,14 @@ APART, CLOSE, ACROSS = 0.7, 1.2, 2.2
 SAME = 0.6
 # Degrees by which a street that goes straight on may bend.
 STRAIGHT_ON = 20.0
+# Half widths by which a short end at the border may lie beside the axis of the street before it.
+ASIDE = 0.25
 # Half widths of road around a junction inside which lines go straight to where the streets' axes
 # meet; between that and the second, a street's axis is measured.
 JUNCTION, AXIS = 1.6, 4.0
-# Half widths of road that a piece of road needs in length to be a street.
-LEAST_PIECE = 4.0
+# Half widths of road that a lone piece of road needs in length, from end to end, to be a street,
+# and one that goes on beyond the pictures.
+LEAST_PIECE, LEAST_AT_BORDER = 4.0, 2.0
 # Metres: standard deviation of the smoothing along a line.
 SMOOTHING = 3.0
 # Share by which a junction is held at the middle of its pixels.
@@ -55,6 +61,17 @@ AT_END = 1e-6
 SAME_PLACE = 1e-3
 # Pixels of an edge between two junctions that are one cluster of pixels.
 CLUSTER = 4
+# Share of a piece's middle lines from which what it lies on counts.
+MOSTLY = 0.5
+COUNTS = (
+    "spurs",
+    "squared_ends",
+    "merged_junctions",
+    "patches",
+    "lines_left_unsmoothed",
+    "nodes_set_at_crossings",
+    "crossings_without_node",
+)
 
 
 @dataclass
@@ -114,6 +131,8 @@ class Network:
         Edges.
     counts
         What was mended, and ``crossings_without_node``, lines that are not.
+    patch_metres
+        Length of the lines of road without a connection that are left out.
     """
 
     nodes: np.ndarray
@@ -121,6 +140,24 @@ class Network:
     widths: np.ndarray
     streets: list[Street]
     counts: dict[str, int]
+    patch_metres: float
+
+
+@dataclass(frozen=True)
+class Least:
+    """What road without a connection must be to be a street.
+
+    Attributes
+    ----------
+    width, length
+        Metres, at its widest and from end to end.
+    is_left_out
+        ``(pixels,)`` bool: which middle lines lie on road that is left out.
+    """
+
+    width: float
+    length: float
+    is_left_out: np.ndarray
 
 
 @dataclass
@@ -142,7 +179,7 @@ class Draft:
     members
         By node, the pixels that it consists of.
     forked
-        Nodes at which an end forked, with the places of the corners that it led into.
+        Nodes at which an end forked, with the pixels next to the corners that it led into.
     """
 
     points: np.ndarray
@@ -152,8 +189,9 @@ class Draft:
     edges: dict[int, Edge] = field(default_factory=dict)
     at: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     members: dict[int, list[int]] = field(default_factory=dict)
-    forked: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    forked: dict[int, list[int]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    patch_metres: float = 0.0
     _next: int = 0
 
     def add(self, start: int, end: int, pixels: np.ndarray) -> None:
@@ -205,10 +243,10 @@ class Draft:
             if not doomed:
                 return
 
-    def _tip(self, number: int, node: int) -> np.ndarray:
-        """Return where an edge leads from a node."""
+    def _tip(self, number: int, node: int) -> int:
+        """Return the pixel to which an edge leads from a node."""
         edge = self.edges[number]
-        return np.asarray(self.points[edge.pixels[-1 if edge.start == node else 0]])
+        return int(edge.pixels[-1 if edge.start == node else 0])
 
     def _junction(self, edge: Edge) -> int:
         return edge.start if self.degree(edge.start) > 1 else edge.end
@@ -223,12 +261,42 @@ class Draft:
         pixels = edge.pixels if edge.start == node else edge.pixels[::-1]
         widths = self.half_width[pixels]
         length, tip = self.length(edge), float(widths[-1])
-        if self.inside[pixels[-1]] < AT_BORDER:
-            return length < radius
         if tip < TAPERED * float(widths[len(widths) // 2]):
             # Towards a corner the road gets narrower all the way.
             return length < CORNER * radius
-        return length + tip - radius < BULGE * tip
+        if self.inside[pixels[-1]] < AT_BORDER:
+            return length < tip and not self._leads_on(edge, node, int(pixels[-1]))
+        onwards = tip
+        if pixels[-1] in self.forked:
+            onwards = self._onwards(int(pixels[-1]), self._heading(pixels[::-1], tip))
+        return length + onwards - self._road_radius(node, edge) < BULGE * tip
+
+    def _leads_on(self, end: Edge, node: int, tip: int) -> bool:
+        """Tell whether a short end lies where another street leads straight on to."""
+        others = [number for number in self.at[node] if self.edges[number] is not end]
+        if any(self._is_short_end(self.edges[number], node) for number in others):
+            # A road that leaves by a corner of the pictures forks there.
+            return False
+        for number in others:
+            start, direction = self._ray(number, node)
+            onwards = self.points[tip] - start
+            aside = abs(float(onwards[0] * direction[1] - onwards[1] * direction[0]))
+            if onwards @ direction < 0 and aside < ASIDE * self.half_width[tip]:
+                return True
+        return False
+
+    def _is_short_end(self, edge: Edge, node: int) -> bool:
+        """Tell whether an edge ends at the border within the width of a junction."""
+        outer = edge.end if edge.start == node else edge.start
+        is_end = self.degree(outer) == 1 and self.inside[outer] < AT_BORDER
+        return bool(is_end and self.length(edge) < self.radius(node))
+
+    def _road_radius(self, node: int, spur: Edge) -> float:
+        """Return the half width of the road that goes by an end, where no crossing widens it."""
+        others = [self.edges[number] for number in self.at[node]]
+        # Between the two junctions of a crossing it is wider than anywhere.
+        usual = [np.median(self.half_width[edge.pixels]) for edge in others if edge is not spur]
+        return min(self.radius(node), float(min(usual)))
 
     def square_ends(self) -> None:
         """Shorten ends that run into one corner of a square end, where thinning left out the other.
@@ -255,7 +323,7 @@ class Draft:
             if last > 2 and is_even and length + width - self.radius(node) >= BULGE * width:
                 self.remove(number)
                 self.add(node, int(pixels[last]), pixels[: last + 1])
-                self.forked[int(pixels[last])] = [self.points[outer]]
+                self.forked[int(pixels[last])] = [outer]
                 self.counts["squared_ends"] += 1
 
     def dissolve(self) -> None:
@@ -415,33 +483,75 @@ class Draft:
         """Return where a road ends: its middle line stops half its width before, or forks."""
         edge = self.edges[self.at[node][0]]
         pixels = edge.pixels if edge.start == node else edge.pixels[::-1]
-        line = self.points[pixels]
-        away = np.hypot(*(line - middle).T)
-        part = line[(away > 0.3 * radius) & (away < 2 * radius)]
         usual = float(np.median(self.half_width[pixels]))
         # A turning circle's middle is as far as a street goes.
-        if not len(part) or not TAPERED * usual < radius < usual / TAPERED:
+        if not TAPERED * usual < radius < usual / TAPERED:
             return middle
-        direction = middle - part.mean(axis=0)
-        direction /= np.hypot(*direction)
-        # Corners lie on the road's end, or on the border of the pictures.
-        corners = [(tip - middle) @ direction for tip in self.forked.get(node, [])]
-        onwards = float(np.mean(corners)) if corners else radius
-        reach = min(max(onwards, 0.0), max(float(self.inside[node]), 0.0))
+        direction = self._heading(pixels, radius)
+        onwards = self._onwards(node, direction) if node in self.forked else radius
+        reach = min(max(onwards, 0.0), float(self.inside[node]))
         return np.asarray(middle + direction * reach)
 
-    def drop_patches(self) -> None:
-        """Take away what stands alone and is no longer than it is wide."""
-        for number in sorted(self.edges):
-            edge = self.edges[number]
-            alone = self.degree(edge.start) == 1 and self.degree(edge.end) == 1
-            if alone and self.length(edge) < LEAST_PIECE * self.half_width[edge.pixels].mean():
-                self.remove(number)
+    def _heading(self, pixels: np.ndarray, radius: float) -> np.ndarray:
+        """Return in which direction a line comes to its first pixel."""
+        line = self.points[pixels] - self.points[pixels[0]]
+        away = np.hypot(*line.T)
+        part = line[(away > 0.3 * radius) & (away < 2 * radius)]
+        direction = -(part if len(part) else line[-1:]).mean(axis=0)
+        return np.asarray(direction / max(float(np.hypot(*direction)), AT_END))
+
+    def _onwards(self, node: int, direction: np.ndarray) -> float:
+        """Return how far beyond a forked end the road ends."""
+        # A line into a corner is as far from the road's end as from its side.
+        reaches = [
+            float((self.points[tip] - self.points[node]) @ direction + self.half_width[tip])
+            for tip in self.forked[node]
+        ]
+        return float(np.mean(reaches))
+
+    def drop_patches(self, least: Least) -> None:
+        """Take away road without a connection that is too short or too narrow for a street."""
+        for numbers in self._pieces():
+            edges = [self.edges[number] for number in numbers]
+            length = sum(self.length(edge) for edge in edges)
+            if self._is_patch(edges, length, least):
+                for number in numbers:
+                    self.remove(number)
                 self.counts["patches"] += 1
+                self.patch_metres += length
+
+    def _pieces(self) -> list[list[int]]:
+        """Return the edges that hang together."""
+        order = {node: place for place, node in enumerate(sorted(self.at))}
+        numbers = sorted(self.edges)
+        starts = [order[self.edges[number].start] for number in numbers]
+        ends = [order[self.edges[number].end] for number in numbers]
+        links = coo_array((np.ones(len(numbers)), (starts, ends)), shape=(len(order),) * 2)
+        _, piece = connected_components(links, directed=False)
+        found: dict[int, list[int]] = defaultdict(list)
+        for number, start in zip(numbers, starts, strict=True):
+            found[piece[start]].append(number)
+        return list(found.values())
+
+    def _is_patch(self, edges: Sequence[Edge], length: float, least: Least) -> bool:
+        pixels = np.concatenate([edge.pixels for edge in edges])
+        half_widths = self.half_width[pixels]
+        if 2 * half_widths.max() < least.width or least.is_left_out[pixels].mean() > MOSTLY:
+            return True
+        ends = [node for edge in edges for node in (edge.start, edge.end) if self.degree(node) == 1]
+        if any(self.inside[node] < AT_BORDER for node in ends):
+            return bool(length < LEAST_AT_BORDER * half_widths.mean())
+        # A middle line stops half a width before the road does.
+        extent = length + sum(self.radius(node) for node in ends)
+        return bool(extent < max(least.length, LEAST_PIECE * half_widths.mean()))
 
 
 def build_network(
-    skeleton: Skeleton, pixel_metres: tuple[float, float], block: int, tolerance: float
+    skeleton: Skeleton,
+    pixel_metres: tuple[float, float],
+    block: int,
+    tolerance: float,
+    least: Least,
 ) -> Network:
     """Build the network.
 
@@ -455,6 +565,8 @@ def build_network(
         Edge of a block in its pixels.
     tolerance
         Metres by which lines may be straightened.
+    least
+        What road without a connection must be.
 
     Returns
     -------
@@ -462,7 +574,8 @@ def build_network(
         In metres from the lattice's origin to the right and down.
     """
     if not len(skeleton):
-        return Network(np.empty((0, 2)), np.empty(0, int), np.empty(0), [], {})
+        none = np.empty(0, int)
+        return Network(np.empty((0, 2)), none, none, [], dict.fromkeys(COUNTS, 0), 0.0)
     points = np.column_stack([skeleton.x + 0.5, skeleton.y + 0.5]) * pixel_metres
     draft = Draft(points, skeleton.half_width.astype(float), skeleton.probability, skeleton.inside)
     for strand in trace_strands(len(skeleton), link_pixels(skeleton, block)):
@@ -473,7 +586,7 @@ def build_network(
     draft.square_ends()
     draft.merge_crossings()
     draft.prune()
-    draft.drop_patches()
+    draft.drop_patches(least)
     return _finish(draft, tolerance)
 
 
@@ -509,10 +622,7 @@ def _finish(draft: Draft, tolerance: float) -> Network:
         lines[number] = np.concatenate(
             [places[[a]], draft.points[edges[number].pixels[1:-1]], places[[b]]]
         )
-    counts = {
-        name: draft.counts[name]
-        for name in ("spurs", "squared_ends", "merged_junctions", "patches")
-    }
+    counts = {name: draft.counts[name] for name in COUNTS[:4]}
     counts["lines_left_unsmoothed"] = len(crossing)
     streets = [
         _street(draft, edge, line, places[[a, b]], (reaches[a], reaches[b]), (a, b))
@@ -528,7 +638,7 @@ def _finish(draft: Draft, tolerance: float) -> Network:
     degrees = np.bincount(
         [end for street in streets for end in (street.start, street.end)], minlength=len(places)
     )
-    return Network(places, degrees, widths, streets, counts)
+    return Network(places, degrees, widths, streets, counts, draft.patch_metres)
 
 
 def cut_at_crossings(

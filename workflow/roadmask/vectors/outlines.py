@@ -49,10 +49,40 @@ class Arcs:
         Closed, ``(n, 2)`` columns and rows of the lattice, the first point repeated.
     parts
         Open, from border to border of the block.
+    small
+        Signed areas of rings that were left out.
     """
 
     rings: list[np.ndarray] = field(default_factory=list)
     parts: list[np.ndarray] = field(default_factory=list)
+    small: list[float] = field(default_factory=list)
+
+
+@dataclass
+class LeftOut:
+    """Road and holes that are too small or too narrow to be drawn.
+
+    Attributes
+    ----------
+    polygons, holes
+        How many.
+    polygon_area, hole_area
+        Square pixels.
+    """
+
+    polygons: int = 0
+    polygon_area: float = 0.0
+    holes: int = 0
+    hole_area: float = 0.0
+
+    def add(self, signed_area: float) -> None:
+        """Count an outline, as `signed_area` measures it."""
+        if signed_area > 0:
+            self.polygons += 1
+            self.polygon_area += signed_area
+        else:
+            self.holes += 1
+            self.hole_area -= signed_area
 
 
 def trace_block(
@@ -89,6 +119,8 @@ def trace_block(
             arcs.parts.append(points)
         elif abs(signed_area(points)) >= least:
             arcs.rings.append(points)
+        else:
+            arcs.small.append(signed_area(points))
     height, width = inner.shape
     frame = (x + 0.5, y + 0.5, x + width - 0.5, y + height - 0.5)
     return straighten(arcs, STRAIGHT_SHARE * tolerance, frame)
@@ -204,7 +236,7 @@ def straighten(arcs: Arcs, tolerance: float, frame: tuple[float, float, float, f
         refitted[number] = chosen[number]
     if _crossing(refitted):
         refitted = chosen
-    return Arcs(refitted[:count], refitted[count:])
+    return Arcs(refitted[:count], refitted[count:], arcs.small)
 
 
 def _crossing(lines: Sequence[np.ndarray]) -> list[int]:
@@ -309,7 +341,7 @@ def _fitted(points: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return middle, np.column_stack([np.cos(angle), np.sin(angle)])
 
 
-def join_arcs(blocks: Iterable[Arcs], least: float) -> tuple[list[np.ndarray], int]:
+def join_arcs(blocks: Iterable[Arcs], least: float) -> tuple[list[np.ndarray], list[float]]:
     """Join the outlines of all blocks to rings.
 
     Parameters
@@ -323,8 +355,8 @@ def join_arcs(blocks: Iterable[Arcs], least: float) -> tuple[list[np.ndarray], i
     -------
     rings : list of numpy.ndarray
         Closed, ``(n, 2)``.
-    joined : int
-        How many of them cross borders of blocks.
+    small : list of float
+        Signed areas of those left out, in the blocks too.
 
     Raises
     ------
@@ -332,12 +364,13 @@ def join_arcs(blocks: Iterable[Arcs], least: float) -> tuple[list[np.ndarray], i
         If an outline ends at a border where none goes on.
     """
     rings: list[np.ndarray] = []
+    small: list[float] = []
     starts: dict[tuple[float, float], np.ndarray] = {}
     for arcs in blocks:
         rings += arcs.rings
+        small += arcs.small
         for part in arcs.parts:
             starts[part[0, 0], part[0, 1]] = part
-    joined = 0
     while starts:
         first = end = next(iter(starts))
         chain = []
@@ -348,10 +381,17 @@ def join_arcs(blocks: Iterable[Arcs], least: float) -> tuple[list[np.ndarray], i
         if end != first:
             raise RuntimeError(f"an outline ends at {end}, where no other begins")
         ring = np.concatenate([*chain, [first]])
-        joined += 1
-        if abs(signed_area(ring)) >= least:
+        area = signed_area(ring)
+        if abs(area) >= least:
             rings.append(ring)
-    return rings, joined
+        else:
+            small.append(area)
+    return rings, small
+
+
+def is_narrow(polygon: shapely.Polygon, width: float) -> bool:
+    """Tell whether a polygon's mean width, twice the area by the outline's length, is less."""
+    return bool(2 * polygon.area < width * polygon.length)
 
 
 def to_polygons(rings: Sequence[np.ndarray]) -> list[shapely.Polygon]:

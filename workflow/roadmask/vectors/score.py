@@ -25,6 +25,7 @@ from roadmask.vectors.command import (
     settings_of,
     workers,
 )
+from roadmask.vectors.levels import map_lines
 from roadmask.vectors.path_length import SPACING, path_length_similarity
 from roadmask.vectors.sheets import Group, group_sheets
 from roadmask.vectors.writing import Layers
@@ -97,7 +98,7 @@ def score(
     InputError
         If the list has no vectors of these sheets.
     """
-    labels, _ = make_layers(group, settings, pool)
+    labels, _ = make_layers(group, settings, lines, pool)
     ground = _ground(group)
     streets = reference_lines(group, lines, labels, ground)
     listed = {
@@ -113,8 +114,8 @@ def score(
         "group": group.label,
         "centerlines": len(streets),
         "centerlines_m": round(float(shapely.length(streets).sum()), 1),
-        "masks": _compared(streets, _clipped(labels.edges.geometry, group, ground)),
-        "predictions": _compared(streets, _clipped(predicted.geometry, group, ground)),
+        "masks": _compared(streets, _placed(labels.edges.geometry, group, ground)),
+        "predictions": _compared(streets, _placed(predicted.geometry, group, ground)),
     }
 
 
@@ -127,13 +128,18 @@ def _ground(group: Group) -> shapely.Geometry:
     return shapely.transform(shapely.union_all(boxes), lambda points: points * group.pixel_metres)
 
 
-def _clipped(
-    lines: Iterable[shapely.Geometry], group: Group, ground: shapely.Geometry
+def _placed(
+    edges: Iterable[shapely.Geometry], group: Group, ground: shapely.Geometry
 ) -> list[shapely.LineString]:
-    """Return what lies of lines on the ground, in metres."""
-    parts = (
-        shapely.intersection(shapely.transform(line, group.to_metres), ground) for line in lines
-    )
+    """Return what lies of edges on the ground, in metres."""
+    return _clipped((shapely.transform(edge, group.to_metres) for edge in edges), ground)
+
+
+def _clipped(
+    lines: Iterable[shapely.Geometry], ground: shapely.Geometry
+) -> list[shapely.LineString]:
+    """Return what lies of lines on the ground."""
+    parts = (shapely.intersection(line, ground) for line in lines)
     return [
         part
         for each in parts
@@ -145,7 +151,7 @@ def _clipped(
 def _compared(
     streets: Sequence[shapely.LineString], edges: Sequence[shapely.LineString]
 ) -> dict[str, Any]:
-    similarity = asdict(path_length_similarity(on_one_level(streets), edges, SNAP))
+    similarity = asdict(path_length_similarity(on_one_level(streets), on_one_level(edges), SNAP))
     with_levels = path_length_similarity(streets, edges, SNAP)
     figures = similarity | {"apls_with_levels": with_levels.apls}
     return {
@@ -177,15 +183,11 @@ def reference_lines(
     ground
         Of the sheets, in metres.
     """
-    by_fid: dict[int, shapely.Geometry] = {}
-    for sheet in group.sheets:
-        table = pyogrio.read_dataframe(lines[sheet.raster.scene], layer="centerlines")
-        by_fid |= dict(zip(table["source_fid"].tolist(), table.geometry, strict=True))
     road = [shapely.transform(polygon, group.to_metres) for polygon in labels.roads.geometry]
     tree = shapely.STRtree(road)
     streets: list[shapely.LineString] = []
-    for fid in sorted(by_fid):
-        parts = _clipped([by_fid[fid]], group, ground)
+    for each in map_lines(group, lines):
+        parts = _clipped([each], ground)
         line = shapely.MultiLineString(parts)
         near = [road[number] for number in sorted(tree.query(line))]
         covered = sum(shapely.length(shapely.intersection(line, polygon)) for polygon in near)

@@ -172,6 +172,16 @@ class Group:
         return np.column_stack([columns, rows]) * self.pixel_metres
 
     @property
+    def unit(self) -> str:
+        """Short name of what lengths on the ground are counted in."""
+        return "px" if self.crs is None else "m"
+
+    @property
+    def area_in(self) -> str:
+        """Name of a column of areas on the ground."""
+        return "area_px" if self.crs is None else "area_m2"
+
+    @property
     def decimals(self) -> int:
         """Decimals of a coordinate: below a thousandth of a pixel."""
         edge = min(np.hypot(self.transform.a, self.transform.d), np.hypot(*self.transform[1:5:3]))

@@ -27,8 +27,13 @@ BEYOND = 8.0
 # Metres: what is narrower between two pieces of road (a barrier, a line of cars) parts no lanes.
 # Left to chance, such a slit would break up, and the lanes on either side be tied like a ladder.
 SLIT = 2.0
-# Work pixels from what is not known within which that is told.
-BEYOND_REACH = 100
+# Metres of a middle line beyond the pictures from which it is a street's that runs along their
+# border: one that leaves them comes to its end there after `BEYOND`, in two forks perhaps.
+LENGTHWAYS = 20.0
+# Pixels, itself among them, around one in the middle of a line.
+STRAND = 3
+# Metres from what is not known within which that is told.
+BEYOND_REACH = 50.0
 # Work pixels: standard deviation of the blur that takes teeth off the road's edges.
 BLUR = 1.5
 
@@ -105,31 +110,89 @@ def thin_block(
     """
     known = _cells(classes != UNKNOWN, factor)
     road = _cells((classes != UNKNOWN) & (classes > 0), factor)
-    is_road, unknown = 2 * road >= np.maximum(known, 1), known == 0
+    # The middle of a pixel that is known by half is no farther out than the last known one.
+    is_road, unknown = 2 * road >= np.maximum(known, 1), 2 * known < factor**2
     area = pixel_metres[0] * pixel_metres[1]
-    to_unknown = np.full(unknown.shape, np.inf, np.float32)
+    side = float(np.sqrt(area))
+    slit = round(SLIT / side / 2)
+
+    def clean(mask: np.ndarray) -> np.ndarray:
+        return _cleaned(mask, int(least / area), int(island / area), slit)
+
     if unknown.any():
-        to_unknown = cv2.distanceTransform((~unknown).view(np.uint8), cv2.DIST_L2, 5)
-        to_unknown[to_unknown > BEYOND_REACH] = np.inf
-        is_road = grow(is_road & ~unknown, unknown, round(BEYOND / np.sqrt(area)))
-    slit = round(SLIT / np.sqrt(area) / 2)
-    is_road = _cleaned(is_road, int(least / area), int(island / area), slit)
+        is_road &= ~unknown
+        beyond = grow(is_road, unknown, round(BEYOND / side))
+        is_road = clean(beyond)
+        middle = skeletonize(is_road)
+        along = _nearest_to_strands(middle & unknown, beyond & unknown, LENGTHWAYS / side)
+        if along.any():
+            is_road = clean(beyond & ~along)
+            middle = skeletonize(is_road)
+        middle &= ~unknown
+    else:
+        is_road = clean(is_road)
+        middle = skeletonize(is_road)
     distances = ndimage.distance_transform_edt(is_road, sampling=pixel_metres[::-1])
-    middle = skeletonize(is_road) & ~unknown
     is_own = np.zeros_like(middle)
     is_own[halo:-halo, halo:-halo] = True
     rows, columns = np.nonzero(middle & is_own)
+    centres = rows * factor + factor // 2, columns * factor + factor // 2
     chance = np.full(len(rows), UNKNOWN, np.uint8)
     if probability is not None:
-        chance = probability[rows * factor + factor // 2, columns * factor + factor // 2]
+        chance = probability[centres]
     return Skeleton(
         x=columns + (origin[0] - halo),
         y=rows + (origin[1] - halo),
         # The edge runs half a pixel before the first centre outside.
-        half_width=(distances[rows, columns] - np.sqrt(area) / 2).astype(np.float32),
+        half_width=(distances[rows, columns] - side / 2).astype(np.float32),
         probability=chance,
-        inside=(to_unknown[rows, columns] - 0.5) * np.float32(np.sqrt(area)),
+        inside=_to_border(classes, factor, side, rows, columns),
     )
+
+
+def _nearest_to_strands(middle: np.ndarray, ground: np.ndarray, least: float) -> np.ndarray:
+    """Return the pixels that are nearest to long parts of middle lines.
+
+    Parameters
+    ----------
+    middle
+        ``(h, w)`` bool: middle lines, which end where they meet.
+    ground
+        ``(h, w)`` bool: which pixels are asked for.
+    least
+        Pixels from which a line is long.
+    """
+    if not middle.any():
+        return np.zeros_like(ground)
+    around = ndimage.convolve(middle.astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant")
+    strands, count = ndimage.label(middle & (around <= STRAND), np.ones((3, 3)))
+    is_long = np.bincount(strands.ravel(), minlength=count + 1) >= least
+    is_long[0] = False
+    if not is_long.any():
+        return np.zeros_like(ground)
+    nearest = ndimage.distance_transform_edt(
+        strands == 0, return_distances=False, return_indices=True
+    )
+    chosen: np.ndarray = is_long[strands[tuple(nearest)]] & ground
+    return chosen
+
+
+def _to_border(
+    classes: np.ndarray, factor: int, side: float, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """Return how many metres the middles of work pixels are from what is not known."""
+    is_known = classes != UNKNOWN
+    if is_known.all():
+        return np.full(len(rows), np.inf, np.float32)
+    gaps = cv2.distanceTransform(is_known.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    low, high = (factor - 1) // 2, factor // 2
+    pixels = (
+        gaps[rows * factor + low, columns * factor + low]
+        + gaps[rows * factor + high, columns * factor + high]
+    ) / 2
+    metres: np.ndarray = (np.maximum(pixels - 0.5, 0) * (side / factor)).astype(np.float32)
+    metres[metres > BEYOND_REACH] = np.inf
+    return metres
 
 
 def _cells(mask: np.ndarray, factor: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pyproj import Geod, Transformer
 
 from roadmask.files import replacing
 from roadmask.vectors.network import Network
-from roadmask.vectors.outlines import without_overlap
+from roadmask.vectors.outlines import LeftOut, without_overlap
 from roadmask.vectors.sheets import Group
 
 GEOMETRIES = {"roads": "Polygon", "edges": "LineString", "nodes": "Point"}
@@ -29,7 +29,8 @@ class Layers:
     Attributes
     ----------
     roads
-        ``road`` int32, ``class``, ``area_m2``.
+        ``road`` int32, ``class``, ``area_m2``. In pixel mode all columns that are named by
+        metres here count pixels and are named so: ``area_px``, ``length_px``.
     edges
         ``edge``, ``from_node``, ``to_node`` int32; ``length_m``, ``length`` in the CRS's unit,
         ``mean_width_m``, ``least_width_m``, ``mean_probability`` (NaN where there is none).
@@ -38,12 +39,15 @@ class Layers:
         ``degree`` int32, ``width_m``.
     repaired
         How many polygons GEOS had to mend.
+    left_out
+        What is too small or too narrow for a polygon.
     """
 
     roads: gpd.GeoDataFrame
     edges: gpd.GeoDataFrame
     nodes: gpd.GeoDataFrame
     repaired: int
+    left_out: LeftOut
 
 
 def road_frame(
@@ -89,7 +93,7 @@ def road_frame(
         {
             "road": np.arange(1, len(shapes) + 1, dtype=np.int32),
             "class": np.array(classes, dtype=object),
-            "area_m2": np.array(areas, float),
+            group.area_in: np.array(areas, float),
         },
         geometry=gpd.GeoSeries(shapes, crs=group.crs),
         crs=group.crs,
@@ -113,7 +117,10 @@ def network_frames(group: Group, network: Network) -> tuple[gpd.GeoDataFrame, gp
 
     lines = [shapely.LineString(place(street.line)) for street in network.streets]
     lengths = ground_lengths(group, lines)
-    streets = network.streets
+    streets, unit = network.streets, group.unit
+    in_crs = (
+        {} if group.crs is None else {"length": np.round(shapely.length(lines), group.decimals)}
+    )
     chances = [
         np.nan if street.mean_probability is None else round(street.mean_probability, 4)
         for street in streets
@@ -123,10 +130,12 @@ def network_frames(group: Group, network: Network) -> tuple[gpd.GeoDataFrame, gp
             "edge": np.arange(1, len(streets) + 1, dtype=np.int32),
             "from_node": np.array([street.start + 1 for street in streets], np.int32),
             "to_node": np.array([street.end + 1 for street in streets], np.int32),
-            "length_m": np.round(lengths, 3),
-            "length": np.round(shapely.length(lines), group.decimals),
-            "mean_width_m": np.round(np.array([street.mean_width for street in streets], float), 2),
-            "least_width_m": np.round(
+            f"length_{unit}": np.round(lengths, 3),
+            **in_crs,
+            f"mean_width_{unit}": np.round(
+                np.array([street.mean_width for street in streets], float), 2
+            ),
+            f"least_width_{unit}": np.round(
                 np.array([street.least_width for street in streets], float), 2
             ),
             "mean_probability": np.array(chances, float),
@@ -140,7 +149,7 @@ def network_frames(group: Group, network: Network) -> tuple[gpd.GeoDataFrame, gp
             "node": np.arange(1, len(network.nodes) + 1, dtype=np.int32),
             "kind": np.array(kinds, dtype=object),
             "degree": network.degrees.astype(np.int32),
-            "width_m": np.round(network.widths, 2),
+            f"width_{unit}": np.round(network.widths, 2),
         },
         geometry=gpd.GeoSeries([shapely.Point(*xy) for xy in place(network.nodes)], crs=group.crs),
         crs=group.crs,
@@ -161,7 +170,7 @@ def ground_lengths(group: Group, lines: Sequence[shapely.LineString]) -> np.ndar
     return np.array(lengths, float)
 
 
-def write_layers(path: Path, layers: Layers) -> None:
+def write_layers(path: Path, layers: Layers, metadata: Mapping[str, str]) -> None:
     """Write a GeoPackage.
 
     Parameters
@@ -170,6 +179,8 @@ def write_layers(path: Path, layers: Layers) -> None:
         The file, which appears whole or not at all.
     layers
         What it holds.
+    metadata
+        Of the whole file.
     """
     with replacing(path) as temporary, warnings.catch_warnings():
         # Pictures that lie nowhere on the ground have no CRS.
@@ -182,4 +193,5 @@ def write_layers(path: Path, layers: Layers) -> None:
                 driver="GPKG",
                 geometry_type=kind,
                 append=False,
+                dataset_metadata=dict(metadata),
             )
