@@ -71,6 +71,8 @@ WIDEST_CIRCLE = 18.0
 COVERED = 0.7
 # Share of a centerline that must be known as a street's for the rest of it to count.
 TRUSTED = 0.5
+# Cells whose pixels are changed at once, which bounds the memory where much is.
+CELLS = 2**17
 # Label of pixels that wait for a neighbour's.
 WAITING = 254
 # Pixels from a chord to the ground beside it.
@@ -479,10 +481,11 @@ def _refine(
     waiting = _pixels_of_cells(np.flatnonzero(rim), rim.shape[1], factor, width, height).reshape(-1)
     waiting = waiting[(flat[waiting] == ROAD) & (off_lines[waiting] > 0)]
     cells = np.flatnonzero(changed)
-    pixels = _pixels_of_cells(cells, changed.shape[1], factor, width, height)
-    verdict = np.broadcast_to(value.reshape(-1)[cells, np.newaxis], pixels.shape)
-    was_road = flat[pixels] == ROAD
-    flat[pixels[was_road]] = verdict[was_road]
+    for batch in np.split(cells, range(CELLS, len(cells), CELLS)):
+        pixels = _pixels_of_cells(batch, changed.shape[1], factor, width, height)
+        verdict = np.broadcast_to(value.reshape(-1)[batch, np.newaxis], pixels.shape)
+        was_road = flat[pixels] == ROAD
+        flat[pixels[was_road]] = verdict[was_road]
     flat[waiting] = WAITING
     while len(waiting):
         row, column = np.divmod(waiting, width)
