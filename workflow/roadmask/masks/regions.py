@@ -27,8 +27,9 @@ from shapely.geometry.base import BaseGeometry
 
 from roadmask.burn import burn_lines, sides_of_lines
 from roadmask.grid import Grid
-from roadmask.masks.evidence import Evidence, gather_evidence
+from roadmask.masks.evidence import Evidence, gather_evidence, region_of, regions_at
 from roadmask.masks.gaps import Chords, close_gaps
+from roadmask.masks.islands import enclosed_by_road, on_free_medians
 from roadmask.masks.line_pixels import settle_line_pixels
 from roadmask.masks.medians import leave_medians
 from roadmask.masks.pieces import REGION_RULES, Findings
@@ -51,6 +52,7 @@ from roadmask.masks.streets import (
     draw_strip,
     near_in_group,
     place_stations,
+    sight,
 )
 from roadmask.masks.strips import look_up
 from roadmask.style import OTHER, UNKNOWN
@@ -163,7 +165,23 @@ def label_regions(
     areas, thickness = terrain.measures(count)
 
     walls = Walls.from_lines(np.concatenate([lines, chords.lines]))
-    stations, seen = leave_medians(stations, walls, min(frame.pixel), max_road_width)
+    crossings = walls.level_crossings(len(walls.starts) - len(chords))
+    seen = sight(stations, walls, max_road_width)
+    islands = enclosed_by_road(
+        stations,
+        seen,
+        walls,
+        regions,
+        terrain.regions,
+        frame,
+        regions_at(crossings, regions, count, frame),
+        max_road_width,
+    )
+    on_island = islands[region_of(stations, regions, frame)]
+    free_medians = on_free_medians(stations, seen, walls, axes, on_island, max_road_width)
+    stations, seen = leave_medians(
+        stations, seen, walls, min(frame.pixel), max_road_width, free_medians
+    )
     sides = sides_of_chords(chords, regions, frame)
     mouths = widest_mouths(chords, sides, axes, count)
     evidence = gather_evidence(
@@ -176,6 +194,8 @@ def label_regions(
         frame,
         max_road_width,
         given_width,
+        crossings,
+        islands,
     )
     below = below_levels(stations, evidence, terrain)
     road = evidence.road | below

@@ -101,10 +101,14 @@ class Walls:
         np.minimum.at(distance, ray, np.maximum(hit, 0.0))
         return distance
 
-    def level_crossings(self) -> np.ndarray:
-        """Return ``(n, 2)`` metres: where lines cross. On one level they meet, but don't cross."""
-        one, two = self.tree.query(self.tree.geometries)
-        one, two = one[one < two], two[one < two]
+    def level_crossings(self, count: int) -> np.ndarray:
+        """Return ``(n, 2)`` metres: where lines cross. On one level they meet, but don't cross.
+
+        Only among the first `count` segments: chords reach a little past the lines they meet.
+        """
+        one, two = self.tree.query(self.tree.geometries[:count])
+        usable = (one < two) & (two < count)
+        one, two = one[usable], two[usable]
         start, span = self.starts[one], self.ends[one] - self.starts[one]
         other, reach = self.starts[two] - start, self.ends[two] - self.starts[two]
         across = _cross(span, reach)
