@@ -81,8 +81,8 @@ class Evidence:
         ``(regions,)`` bool: road that connects several streets.
     used
         ``(regions,)`` bool: a centerline runs here.
-    usual
-        Metres: how wide the usual street is here.
+    usual, wide
+        Metres: how wide the usual street is here, and the wide ones.
     crossings
         ``(n, 2)`` metres: where lines of two levels cross.
     at_level
@@ -100,6 +100,7 @@ class Evidence:
     network: np.ndarray
     used: np.ndarray
     usual: float
+    wide: float
     crossings: np.ndarray
     at_level: np.ndarray
     cover: np.ndarray
@@ -219,6 +220,7 @@ def gather_evidence(
         network & road,
         length > 0,
         usual,
+        wide,
         crossings,
         at_level & ~road,
         cover,

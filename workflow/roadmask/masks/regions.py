@@ -27,7 +27,13 @@ from shapely.geometry.base import BaseGeometry
 
 from roadmask.burn import burn_lines, sides_of_lines
 from roadmask.grid import Grid
-from roadmask.masks.evidence import Evidence, gather_evidence, region_of, regions_at
+from roadmask.masks.evidence import (
+    OPEN_WIDTH,
+    Evidence,
+    gather_evidence,
+    region_of,
+    regions_at,
+)
 from roadmask.masks.gaps import Chords, close_gaps
 from roadmask.masks.islands import enclosed_by_road, on_free_medians
 from roadmask.masks.line_pixels import settle_line_pixels
@@ -282,7 +288,8 @@ def _part_leaks(
         depth,
         coarse.pixel,
         stations.xy[evidence.source],
-        evidence.half[evidence.source].mean(axis=1),
+        # A path in a block that leaks sees the block's edges: no street makes such a room.
+        np.minimum(evidence.half[evidence.source].mean(axis=1), OPEN_WIDTH * evidence.wide / 2),
     )
     if len(rooms) == FIRST:
         return 0, 0
