@@ -54,7 +54,9 @@ from roadmask.masks.streets import (
     Frame,
     Stations,
     Walls,
+    crossing_squares,
     draw_discs,
+    draw_quads,
     draw_strip,
     near_in_group,
     place_stations,
@@ -609,6 +611,9 @@ def draw_streets(
     walled = np.any(evidence.steady & (evidence.seen <= most), axis=1, keepdims=True)[:, 0]
     near_wall = near_in_group(walled, stations.part)
     street = np.zeros(depth.shape, np.uint8)
+    squares = crossing_squares(stations, evidence.half, evidence.source)
+    draw_quads(street, frame, squares)
+    draw_quads(reach, frame, squares)
     sure = np.minimum(SURE_OF_WIDTH * half, SURE_OF_SIGHT * evidence.seen)
     draw_strip(street, frame, stations, sure, near_wall & evidence.source)
     return street > 0, reach
