@@ -171,10 +171,12 @@ def gather_evidence(
     stretch, enclosed = stretches(stations, walls)
     around = np.bincount(stretch)
     refused = enclosed & far_too_wide(stretch, width, OPEN_WIDTH * wide)
-    # What a line ends at is no street of the network if it hardly ever sees one's two sides.
+    # What a line ends at is no street of the network if it hardly ever sees one's two sides,
+    # and most of it sees more than one.
     sides = np.bincount(stretch, weights=width <= ENCLOSED_WIDTH * wide) / around
+    more = np.bincount(stretch, weights=seen.sum(axis=1) > ENCLOSED_WIDTH * wide) / around
     long = around * SPACING >= WINDOW
-    refused |= enclosed & (long & (sides < SEEN_ON_BOTH))[stretch]
+    refused |= enclosed & (long & (sides < SEEN_ON_BOTH) & (more > 0.5))[stretch]
     plausible = (steady & (seen <= 0.75 * limit[:, np.newaxis])).any(axis=1)
     plausible &= (seen.sum(axis=1) <= limit) | network[region]
     fits = np.minimum(seen, half).sum(axis=1) >= FITTING_WIDTH * half.sum(axis=1)
@@ -222,7 +224,7 @@ def gather_evidence(
         usual,
         wide,
         crossings,
-        at_level & ~road,
+        at_level & ~road & ~islands,
         cover,
     )
 

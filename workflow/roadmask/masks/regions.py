@@ -173,7 +173,9 @@ def label_regions(
     areas, thickness = terrain.measures(count)
 
     walls = Walls.from_lines(np.concatenate([lines, chords.lines]))
-    crossings = walls.level_crossings(len(walls.starts) - len(chords))
+    crossings, last = walls.level_crossings()
+    # Chords reach a little past the lines they meet: these are no levels.
+    of_lines = crossings[last < len(walls.starts) - len(chords)]
     seen = sight(stations, walls, max_road_width)
     islands = enclosed_by_road(
         stations,
@@ -182,7 +184,7 @@ def label_regions(
         regions,
         terrain.regions,
         frame,
-        regions_at(crossings, regions, count, frame),
+        regions_at(of_lines, regions, count, frame),
         max_road_width,
     )
     on_island = islands[region_of(stations, regions, frame)]

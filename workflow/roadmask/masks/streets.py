@@ -103,21 +103,24 @@ class Walls:
         np.minimum.at(distance, ray, np.maximum(hit, 0.0))
         return distance
 
-    def level_crossings(self, count: int) -> np.ndarray:
-        """Return ``(n, 2)`` metres: where lines cross. On one level they meet, but don't cross.
+    def level_crossings(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return where lines cross: on one level they meet, but don't cross.
 
-        Only among the first `count` segments: chords reach a little past the lines they meet.
+        Returns
+        -------
+        places, last
+            ``(n, 2)`` metres; ``(n,)`` int64, the later segment of each two.
         """
-        one, two = self.tree.query(self.tree.geometries[:count])
-        usable = (one < two) & (two < count)
-        one, two = one[usable], two[usable]
+        one, two = self.tree.query(self.tree.geometries)
+        one, two = one[one < two], two[one < two]
         start, span = self.starts[one], self.ends[one] - self.starts[one]
         other, reach = self.starts[two] - start, self.ends[two] - self.starts[two]
         across = _cross(span, reach)
         with np.errstate(divide="ignore", invalid="ignore"):
             along, beside = _cross(other, reach) / across, _cross(other, span) / across
         proper = (along > 0) & (along < 1) & (beside > 0) & (beside < 1)
-        return np.asarray(start[proper] + along[proper, np.newaxis] * span[proper])
+        places = start[proper] + along[proper, np.newaxis] * span[proper]
+        return np.asarray(places), np.asarray(two[proper])
 
     def crossed(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Tell which straight ways, given by their ``(n, 2)`` ends, meet a wall."""
