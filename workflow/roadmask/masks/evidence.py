@@ -273,6 +273,17 @@ def street_widths(
     return max_road_width, max_road_width, max_road_width
 
 
+def usual_width(evidence: Evidence) -> float:
+    """Return how many metres wide most streets are at most, measured up to twice the ceiling.
+
+    NaN where no line is seen along both sides of a street. The measure is the middle one: paths
+    that see a block's edges are fewer than streets.
+    """
+    both = evidence.steady.all(axis=1)
+    widths = evidence.seen[both].sum(axis=1)
+    return float(np.median(widths)) if len(widths) else np.nan
+
+
 def even_regions(region: np.ndarray, width: np.ndarray, count: int) -> np.ndarray:
     """Tell in which regions centerlines find about the same width all along.
 

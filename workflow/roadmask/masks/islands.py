@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from roadmask.masks.evidence import ENCLOSED_WIDTH, NETWORK_SHARE, region_of, street_widths
+from roadmask.masks.evidence import ENCLOSED_WIDTH, region_of, street_widths
 from roadmask.masks.streets import NARROWEST, Frame, Stations, Walls, along_walls
 
 # Share of the ground just outside that must be the road around it.
 SURROUNDED = 0.95
+# What holds this share of all length of centerlines is the network.
+MOST = 0.5
 # Pixels from a region to the ground beyond the line around it.
 ACROSS = 3
 # Share of the sights from its centerlines that must cross a lane beyond its edge.
@@ -61,10 +63,10 @@ def enclosed_by_road(
     region = region_of(stations, regions, frame)
     length = np.bincount(region, minlength=count)
     length[0] = 0
-    network = length >= NETWORK_SHARE * length.sum()
     places = ndimage.find_objects(coarse)
     around = np.ones((2 * ACROSS + 1,) * 2, np.uint8)
-    for number in np.flatnonzero((length > 0) & ~network & ~at_level):
+    most = length > MOST * length.sum()
+    for number in np.flatnonzero((length > 0) & ~most & ~at_level):
         if number > len(places) or places[number - 1] is None:
             continue
         window = tuple(
@@ -73,11 +75,13 @@ def enclosed_by_road(
         here = coarse[window]
         rim = here[(cv2.dilate((here == number).view(np.uint8), around) > 0) & (here != number)]
         rim = rim[rim > 0]
-        found[number] = len(rim) > 0 and network[rim].mean() >= SURROUNDED
+        beside = np.bincount(rim, minlength=1)
+        road = int(beside.argmax())
+        found[number] = length[road] > 0 and beside[road] >= SURROUNDED * len(rim)
     if not found.any():
         return found
     width = np.where(along_walls(stations, seen, min(frame.pixel)).all(axis=1), seen.sum(1), np.nan)
-    wide = street_widths(width, network[region], reach)[2]
+    wide = street_widths(width, ~found[region], reach)[2]
     inside = np.flatnonzero(found[region])
     lanes = beyond(stations.taken(inside), seen[inside], walls, reach)
     passed = ((lanes >= NARROWEST / 2) & (lanes <= ENCLOSED_WIDTH * wide)).mean(axis=1)

@@ -33,6 +33,7 @@ from roadmask.masks.evidence import (
     gather_evidence,
     region_of,
     regions_at,
+    usual_width,
 )
 from roadmask.masks.gaps import Chords, close_gaps
 from roadmask.masks.islands import enclosed_by_road, on_free_medians
@@ -102,11 +103,14 @@ class RegionLabels:
         for where they open, rooms cut off at a throat, rooms not known.
     findings
         All it was decided from; None where no lines or no centerlines are.
+    usual_width
+        Metres from line to line across the usual street, whatever the ceiling; NaN if unknown.
     """
 
     labels: np.ndarray
     counts: dict[str, int]
     findings: Findings | None = None
+    usual_width: float = math.nan
 
 
 @contextmanager
@@ -251,6 +255,7 @@ def label_regions(
             unknown=doubtful,
         ),
         findings,
+        usual_width(evidence),
     )
 
 
