@@ -142,7 +142,7 @@ def _between_ends(
     lost = facing & ~(abreast & (aim < AIM) & (length >= NARROWEST))
     abreast &= ~facing
     rank = length / np.where(facing & ~outline, np.clip(aim, AIM, 1), 1.0)
-    order = np.where(facing, 0, np.where(abreast, 1, 2))
+    order = np.where(lost, 0, np.where(facing | abreast, 1, 2))
     usable = np.flatnonzero(near | abreast)
     chords = _shortened(ends.xy[one[usable]], ends.xy[two[usable]], touch)
     usable = usable[~walls.crossed(chords[:, 0], chords[:, 1])]
