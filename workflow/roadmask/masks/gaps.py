@@ -24,6 +24,9 @@ WIDEST = 13.0
 # Metres: unless they are the two ends of one outline, as of a median, or aim at each other as
 # well as this cosine says and no other end is near.
 WIDEST_SURE, STRAIGHT_AIM = 20.0, 0.9
+# Share of the way between two ends, from its middle, in which another end is between them: past
+# it, it is the one on the street's other side.
+BETWEEN = 0.4
 # Metres: a street whose two sides end abreast, open, is no wider.
 WIDEST_END = 25.0
 # Cosine of the angle by which an end may point past the other one. A gap may take a whole
@@ -252,10 +255,11 @@ def _shortened(starts: np.ndarray, ends: np.ndarray, shorter: float) -> np.ndarr
 
 
 def _other_ends(ends: LooseEnds, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Tell near which straight ways between two ends another one is, as at a street's mouth."""
+    """Tell between which two ends another one is, as at a street's mouth."""
     ways = _segments(ends.xy[one], ends.xy[two])
     way, end = shapely.STRtree(shapely.points(ends.xy)).query(ways, "dwithin", distance=ONWARD)
-    other = (end != one[way]) & (end != two[way])
+    start, span = ends.xy[one[way]], ends.xy[two[way]] - ends.xy[one[way]]
+    along = ((ends.xy[end] - start) * span).sum(axis=1) / (span**2).sum(axis=1)
     found = np.zeros(len(ways), bool)
-    found[way[other]] = True
+    found[way[np.abs(along - 0.5) < BETWEEN]] = True
     return found
