@@ -43,6 +43,9 @@ from roadmask.vectors_io import add_source_arguments, mapped_ground, read_layer,
 
 log = logging.getLogger("roadmask.masks")
 
+# Share of the ceiling on widths above which the middle street's width says that it is too low.
+NEAR_CEILING = 0.8
+
 Source = TypeVar("Source", Path, str)
 
 METHODS = ("regions", "buffer", "polygons", "raster")
@@ -261,17 +264,26 @@ def _from_regions(
     centerlines = read_vectors(vectors, "centerlines")
     street_lines = read_vectors(vectors, "street_lines")
     widest = parse_distance(arguments.max_road_width, "labels.max_road_width")
+    ceiling = widest.on_ground(grid.ground_sample_distance)
     result = label_regions(
         wide,
         barrier,
         street_lines.geometry.to_numpy(),
         centerlines.geometry.to_numpy(),
-        widest.on_ground(grid.ground_sample_distance),
+        ceiling,
         centerlines["width_m"].to_numpy(dtype=float),
     )
     if not len(street_lines) and len(centerlines):
         log.warning(
             "%s: centerlines but no street line: nothing of it is known", arguments.scene.stem
+        )
+    if result.usual_width > NEAR_CEILING * ceiling:
+        log.warning(
+            "%s: labels.max_road_width is %s, and every other street here is %.0f %% of that or "
+            "wider: wider ones are lost. Give at least the widest road's width",
+            arguments.scene.stem,
+            arguments.max_road_width,
+            100 * result.usual_width / ceiling,
         )
     cut = result.labels[y : y + grid.height, x : x + grid.width]
     return cut, result.counts, _Evidence(result.findings, wide, centerlines)

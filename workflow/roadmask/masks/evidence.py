@@ -29,6 +29,9 @@ FITTING_WIDTH = 0.5
 FITTING_LENGTH = 0.5
 # Streets of the network are as wide as this or narrower along these shares of its length.
 MIDDLE_SHARE, USUAL_SHARE, WIDE_SHARE = 0.5, 0.8, 0.95
+# Wide streets are this many times as wide as the usual one, at most: paths and paper streets
+# in blocks that are open to the network see their far edges.
+WIDE_LIMIT = 2.0
 # What lines enclose is a street up to this many times the usual width if it keeps its own, else
 # up to this many times that of the street in the middle,
 ENCLOSED_WIDTH = 1.15
@@ -78,8 +81,8 @@ class Evidence:
         ``(regions,)`` bool: road that connects several streets.
     used
         ``(regions,)`` bool: a centerline runs here.
-    usual
-        Metres: how wide the usual street is here.
+    usual, wide
+        Metres: how wide the usual street is here, and the wide ones.
     crossings
         ``(n, 2)`` metres: where lines of two levels cross.
     at_level
@@ -97,6 +100,7 @@ class Evidence:
     network: np.ndarray
     used: np.ndarray
     usual: float
+    wide: float
     crossings: np.ndarray
     at_level: np.ndarray
     cover: np.ndarray
@@ -112,6 +116,8 @@ def gather_evidence(
     frame: Frame,
     max_road_width: float,
     given_width: np.ndarray | None,
+    crossings: np.ndarray,
+    islands: np.ndarray,
 ) -> Evidence:
     """Judge stations and regions by what the stations see on either side.
 
@@ -133,6 +139,10 @@ def gather_evidence(
         Metres.
     given_width
         ``(centerlines,)`` metres by attribute, NaN where unknown.
+    crossings
+        ``(n, 2)`` metres: where lines of two levels cross.
+    islands
+        ``(regions,)`` bool: never road, though centerlines run there.
     """
     count = len(areas)
     pixel = min(frame.pixel)
@@ -140,13 +150,13 @@ def gather_evidence(
     region = region_of(stations, regions, frame)
     length = np.bincount(region, minlength=count).astype(float)
     length[0] = 0.0
-    network = length >= NETWORK_SHARE * length.sum()
+    network = (length >= NETWORK_SHARE * length.sum()) & ~islands
     width = np.where(steady.all(axis=1), seen.sum(axis=1), np.nan)
     middle, usual, wide = street_widths(width, network[region], max_road_width)
-    network |= _many_streets(region, stations.part, width <= ENCLOSED_WIDTH * wide, count)
+    many = _many_streets(region, stations.part, width <= ENCLOSED_WIDTH * wide, count)
+    network |= many & ~islands
     half, cover = half_widths(stations, seen, pixel, max_road_width, given_width)
     cover = np.where(cover.sum(axis=1, keepdims=True) <= ENCLOSED_WIDTH * wide, cover, 0)
-    crossings = walls.level_crossings()
     at_level = regions_at(crossings, regions, count, frame)
     # What is open to a street may be as wide as its mouth tells.
     least = np.where(even_regions(region, width, count), usual, middle)
@@ -159,7 +169,14 @@ def gather_evidence(
     )
 
     stretch, enclosed = stretches(stations, walls)
+    around = np.bincount(stretch)
     refused = enclosed & far_too_wide(stretch, width, OPEN_WIDTH * wide)
+    # What a line ends at is no street of the network if it hardly ever sees one's two sides,
+    # and most of it sees more than one.
+    sides = np.bincount(stretch, weights=width <= ENCLOSED_WIDTH * wide) / around
+    more = np.bincount(stretch, weights=seen.sum(axis=1) > ENCLOSED_WIDTH * wide) / around
+    long = around * SPACING >= WINDOW
+    refused |= enclosed & (long & (sides < SEEN_ON_BOTH) & (more > 0.5))[stretch]
     plausible = (steady & (seen <= 0.75 * limit[:, np.newaxis])).any(axis=1)
     plausible &= (seen.sum(axis=1) <= limit) | network[region]
     fits = np.minimum(seen, half).sum(axis=1) >= FITTING_WIDTH * half.sum(axis=1)
@@ -186,10 +203,10 @@ def gather_evidence(
     on_both = share(np.all(steady, axis=1)) >= SEEN_ON_BOTH
     seen_enough &= network | on_both | (length * SPACING < WINDOW)
     road = (length > 0) & (share(good) >= FITTING_LENGTH) & seen_enough & (slender | network)
+    road &= ~islands
     near = near_in_group(plausible, stretch)
     # One wall beside it in passing makes no street of what leads through a block: most of
     # that sees farther than any street is wide.
-    around = np.bincount(stretch)
     few = np.bincount(stretch, weights=plausible) < SEEN_IN_NETWORK * around
     far = np.bincount(stretch, weights=seen.sum(axis=1) > OPEN_WIDTH * wide) > 0.5 * around
     near &= ~(few & far)[stretch]
@@ -205,8 +222,9 @@ def gather_evidence(
         network & road,
         length > 0,
         usual,
+        wide,
         crossings,
-        at_level & ~road,
+        at_level & ~road & ~islands,
         cover,
     )
 
@@ -250,9 +268,20 @@ def street_widths(
         known = width[usable & (width <= max_road_width)]
         if len(known):
             shares = (MIDDLE_SHARE, USUAL_SHARE, WIDE_SHARE)
-            middle, usual, wide = np.quantile(known, shares, method="lower")
-            return float(middle), float(usual), float(wide)
+            middle, usual, wide = map(float, np.quantile(known, shares, method="lower"))
+            return middle, usual, min(wide, WIDE_LIMIT * usual)
     return max_road_width, max_road_width, max_road_width
+
+
+def usual_width(evidence: Evidence) -> float:
+    """Return how many metres wide most streets are at most, measured up to twice the ceiling.
+
+    NaN where no line is seen along both sides of a street. The measure is the middle one: paths
+    that see a block's edges are fewer than streets.
+    """
+    both = evidence.steady.all(axis=1)
+    widths = evidence.seen[both].sum(axis=1)
+    return float(np.median(widths)) if len(widths) else np.nan
 
 
 def even_regions(region: np.ndarray, width: np.ndarray, count: int) -> np.ndarray:

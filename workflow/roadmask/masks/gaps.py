@@ -21,6 +21,12 @@ from roadmask.masks.streets import NARROWEST, Walls
 # Metres: wider openings than this are no lost piece of one line, but may be closed as the
 # open end of a street.
 WIDEST = 13.0
+# Metres: unless they are the two ends of one outline, as of a median, or aim at each other as
+# well as this cosine says and no other end is near.
+WIDEST_SURE, STRAIGHT_AIM = 20.0, 0.9
+# Share of the way between two ends, from its middle, in which another end is between them: past
+# it, it is the one on the street's other side.
+BETWEEN = 0.4
 # Metres: a street whose two sides end abreast, open, is no wider.
 WIDEST_END = 25.0
 # Cosine of the angle by which an end may point past the other one. A gap may take a whole
@@ -128,7 +134,10 @@ def _between_ends(
     back = -(ends.outward[two] * heading).sum(axis=1)
     aim = np.minimum(ahead, back)
     outline = (ends.chain[one] == ends.chain[two]) & (ends.extent[one] >= OUTLINE_SHARE * length)
-    near = length <= WIDEST
+    sure = outline | (aim >= STRAIGHT_AIM)
+    near = length <= np.where(sure, WIDEST_SURE, WIDEST)
+    mouth = np.flatnonzero(near & ~outline & (length > WIDEST))
+    near[mouth] = ~_other_ends(ends, one[mouth], two[mouth])
     facing = near & (outline | (aim >= AIM) | (length <= 2 * touch))
     same_way = (ends.outward[one] * ends.outward[two]).sum(axis=1) >= PARALLEL
     abreast = same_way & (np.maximum(np.abs(ahead), np.abs(back)) <= ABREAST)
@@ -136,7 +145,7 @@ def _between_ends(
     lost = facing & ~(abreast & (aim < AIM) & (length >= NARROWEST))
     abreast &= ~facing
     rank = length / np.where(facing & ~outline, np.clip(aim, AIM, 1), 1.0)
-    order = np.where(facing, 0, np.where(abreast, 1, 2))
+    order = np.where(lost, 0, np.where(facing | abreast, 1, 2))
     usable = np.flatnonzero(near | abreast)
     chords = _shortened(ends.xy[one[usable]], ends.xy[two[usable]], touch)
     usable = usable[~walls.crossed(chords[:, 0], chords[:, 1])]
@@ -243,3 +252,14 @@ def _shortened(starts: np.ndarray, ends: np.ndarray, shorter: float) -> np.ndarr
     length = np.maximum(np.linalg.norm(span, axis=1), np.finfo(float).tiny)
     step = np.minimum(shorter, 0.45 * length)[:, np.newaxis] * span / length[:, np.newaxis]
     return np.stack([starts + step, ends - step], axis=1)
+
+
+def _other_ends(ends: LooseEnds, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Tell between which two ends another one is, as at a street's mouth."""
+    ways = _segments(ends.xy[one], ends.xy[two])
+    way, end = shapely.STRtree(shapely.points(ends.xy)).query(ways, "dwithin", distance=ONWARD)
+    start, span = ends.xy[one[way]], ends.xy[two[way]] - ends.xy[one[way]]
+    along = ((ends.xy[end] - start) * span).sum(axis=1) / (span**2).sum(axis=1)
+    found = np.zeros(len(ways), bool)
+    found[way[np.abs(along - 0.5) < BETWEEN]] = True
+    return found

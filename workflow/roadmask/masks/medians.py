@@ -31,21 +31,28 @@ SHORTEST, BRIDGED = 5, 4
 
 
 def leave_medians(
-    stations: Stations, walls: Walls, pixel: float, reach: float
+    stations: Stations,
+    seen: np.ndarray,
+    walls: Walls,
+    pixel: float,
+    reach: float,
+    free_medians: tuple[np.ndarray, np.ndarray],
 ) -> tuple[Stations, np.ndarray]:
     """Put stations on medians into the carriageways beside.
 
-    A median is narrower than any carriageway, and has one on either side that is no wider
-    than streets are here. An alley between houses has none.
+    A median is narrower than any carriageway or an island in one, and has one on either side
+    that is no wider than streets are here. An alley between houses has none.
 
     Parameters
     ----------
-    stations, walls
-        The stations and the lines, closed.
+    stations, seen, walls
+        The stations, ``(n, 2)`` metres as `sight` returns them, and the lines, closed.
     pixel
         Metres by which lines may be stepped because they came from a raster.
     reach
         Metres: no road is wider.
+    free_medians
+        As `roadmask.masks.islands.on_free_medians` returns them.
 
     Returns
     -------
@@ -53,15 +60,16 @@ def leave_medians(
         Each run on a median replaced by two, along the middles of the carriageways; and
         what all of them see, ``(n, 2)`` metres, as `sight` returns it.
     """
-    seen = sight(stations, walls, reach)
-    on_median = _on_medians(stations, seen)
+    free, far = free_medians
+    on_median = _on_medians(stations, seen) | free
     if not on_median.any():
         return stations, seen
     chosen = np.flatnonzero(on_median)
     candidates = stations.taken(chosen)
     near = seen[chosen]
-    inner = np.where(near < NARROWEST, near, 0.0)
-    outer = sight(candidates, walls, reach, beyond=NARROWEST)
+    wide = free[chosen, np.newaxis]
+    inner = np.where((near < NARROWEST) | wide, near, 0.0)
+    outer = np.where(wide, far[chosen], sight(candidates, walls, reach, beyond=NARROWEST))
     width = np.where(along_walls(stations, seen, pixel).all(axis=1), seen.sum(axis=1), np.nan)
     usual = street_widths(width, ~on_median, reach)[1]
     # A run ends where the next station is of another line string, or on no median.

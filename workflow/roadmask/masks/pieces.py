@@ -19,7 +19,8 @@ Rules: ``street``, ``intersection`` (of connected road); ``closed_street`` (encl
 centerline sees a street); ``below_level`` (an upper road's edges cut it off a street);
 ``open_both_ends`` (no centerline, open to road at both ends at full width) and
 ``open_one_end`` (not known); ``no_centerline``; ``no_street_seen`` (what its centerlines see
-is no street); ``behind_throat``; ``doubtful_mouth`` (not known); ``no_lines`` (not known).
+is no street, or it is an island in one); ``behind_throat``; ``doubtful_mouth`` (not known);
+``no_lines`` (not known).
 
 The layer `throats` has every place where a line is missing: ``throat``, ``kind`` (``gap`` a
 lost piece of a line, ``end`` the open end of a street or a line, both closed by a chord;

@@ -27,8 +27,16 @@ from shapely.geometry.base import BaseGeometry
 
 from roadmask.burn import burn_lines, sides_of_lines
 from roadmask.grid import Grid
-from roadmask.masks.evidence import Evidence, gather_evidence
+from roadmask.masks.evidence import (
+    OPEN_WIDTH,
+    Evidence,
+    gather_evidence,
+    region_of,
+    regions_at,
+    usual_width,
+)
 from roadmask.masks.gaps import Chords, close_gaps
+from roadmask.masks.islands import enclosed_by_road, on_free_medians
 from roadmask.masks.line_pixels import settle_line_pixels
 from roadmask.masks.medians import leave_medians
 from roadmask.masks.pieces import REGION_RULES, Findings
@@ -47,10 +55,13 @@ from roadmask.masks.streets import (
     Frame,
     Stations,
     Walls,
+    crossing_squares,
     draw_discs,
+    draw_quads,
     draw_strip,
     near_in_group,
     place_stations,
+    sight,
 )
 from roadmask.masks.strips import look_up
 from roadmask.style import OTHER, UNKNOWN
@@ -92,11 +103,14 @@ class RegionLabels:
         for where they open, rooms cut off at a throat, rooms not known.
     findings
         All it was decided from; None where no lines or no centerlines are.
+    usual_width
+        Metres from line to line across the usual street, whatever the ceiling; NaN if unknown.
     """
 
     labels: np.ndarray
     counts: dict[str, int]
     findings: Findings | None = None
+    usual_width: float = math.nan
 
 
 @contextmanager
@@ -163,7 +177,25 @@ def label_regions(
     areas, thickness = terrain.measures(count)
 
     walls = Walls.from_lines(np.concatenate([lines, chords.lines]))
-    stations, seen = leave_medians(stations, walls, min(frame.pixel), max_road_width)
+    crossings, last = walls.level_crossings()
+    # Chords reach a little past the lines they meet: these are no levels.
+    of_lines = crossings[last < len(walls.starts) - len(chords)]
+    seen = sight(stations, walls, max_road_width)
+    islands = enclosed_by_road(
+        stations,
+        seen,
+        walls,
+        regions,
+        terrain.regions,
+        frame,
+        regions_at(of_lines, regions, count, frame),
+        max_road_width,
+    )
+    on_island = islands[region_of(stations, regions, frame)]
+    free_medians = on_free_medians(stations, seen, walls, axes, on_island, max_road_width)
+    stations, seen = leave_medians(
+        stations, seen, walls, min(frame.pixel), max_road_width, free_medians
+    )
     sides = sides_of_chords(chords, regions, frame)
     mouths = widest_mouths(chords, sides, axes, count)
     evidence = gather_evidence(
@@ -176,6 +208,8 @@ def label_regions(
         frame,
         max_road_width,
         given_width,
+        crossings,
+        islands,
     )
     below = below_levels(stations, evidence, terrain)
     road = evidence.road | below
@@ -221,6 +255,7 @@ def label_regions(
             unknown=doubtful,
         ),
         findings,
+        usual_width(evidence),
     )
 
 
@@ -262,7 +297,8 @@ def _part_leaks(
         depth,
         coarse.pixel,
         stations.xy[evidence.source],
-        evidence.half[evidence.source].mean(axis=1),
+        # A path in a block that leaks sees the block's edges: no street makes such a room.
+        np.minimum(evidence.half[evidence.source].mean(axis=1), OPEN_WIDTH * evidence.wide / 2),
     )
     if len(rooms) == FIRST:
         return 0, 0
@@ -582,6 +618,9 @@ def draw_streets(
     walled = np.any(evidence.steady & (evidence.seen <= most), axis=1, keepdims=True)[:, 0]
     near_wall = near_in_group(walled, stations.part)
     street = np.zeros(depth.shape, np.uint8)
+    squares = crossing_squares(stations, evidence.half, evidence.source)
+    draw_quads(street, frame, squares)
+    draw_quads(reach, frame, squares)
     sure = np.minimum(SURE_OF_WIDTH * half, SURE_OF_SIGHT * evidence.seen)
     draw_strip(street, frame, stations, sure, near_wall & evidence.source)
     return street > 0, reach

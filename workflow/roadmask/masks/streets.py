@@ -35,6 +35,8 @@ NEAR = 15.0
 STRAIGHT = 0.87
 # Pixels to the edge of the blocks by which is told what lies near what.
 BLOCK = 16
+# Cosine of the angle up to which, either way, one crosses another.
+ACROSS = 0.7
 # Square metres: cross products of ways and walls whose sign rounding may have turned are smaller.
 UNSURE = 1e-6
 
@@ -101,8 +103,14 @@ class Walls:
         np.minimum.at(distance, ray, np.maximum(hit, 0.0))
         return distance
 
-    def level_crossings(self) -> np.ndarray:
-        """Return ``(n, 2)`` metres: where lines cross. On one level they meet, but don't cross."""
+    def level_crossings(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return where lines cross: on one level they meet, but don't cross.
+
+        Returns
+        -------
+        places, last
+            ``(n, 2)`` metres; ``(n,)`` int64, the later segment of each two.
+        """
         one, two = self.tree.query(self.tree.geometries)
         one, two = one[one < two], two[one < two]
         start, span = self.starts[one], self.ends[one] - self.starts[one]
@@ -111,7 +119,8 @@ class Walls:
         with np.errstate(divide="ignore", invalid="ignore"):
             along, beside = _cross(other, reach) / across, _cross(other, span) / across
         proper = (along > 0) & (along < 1) & (beside > 0) & (beside < 1)
-        return np.asarray(start[proper] + along[proper, np.newaxis] * span[proper])
+        places = start[proper] + along[proper, np.newaxis] * span[proper]
+        return np.asarray(places), np.asarray(two[proper])
 
     def crossed(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Tell which straight ways, given by their ``(n, 2)`` ends, meet a wall."""
@@ -535,6 +544,15 @@ def draw_strip(
     quads = np.stack([left[:-1], left[1:], right[1:], right[:-1]], axis=1)[drawn]
     if where is not None:
         quads = quads[_boxes_hold(quads, where)]
+    _fill(canvas, quads)
+
+
+def draw_quads(canvas: np.ndarray, frame: Frame, quads: np.ndarray) -> None:
+    """Draw convex quadrangles, ``(n, 4, 2)`` metres, onto `canvas`, as `draw_strip` does."""
+    _fill(canvas, frame.to_pixels(quads))
+
+
+def _fill(canvas: np.ndarray, quads: np.ndarray) -> None:
     # OpenCV counts from pixel centres, in fractions of 1/16 pixel.
     fixed = np.round((quads - 0.5) * 16).astype(np.int32)
     for quad in fixed:
@@ -561,6 +579,49 @@ def _boxes_hold(quads: np.ndarray, where: np.ndarray) -> np.ndarray:
     right, bottom = np.clip(high, 0, limit).T
     inside = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
     return np.asarray(inside > 0)
+
+
+def crossing_squares(stations: Stations, half: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Find the ground on which known streets cross where the lines of their far sides end.
+
+    A street goes on across another one it meets, as its centerline does, even if no line is
+    known beyond.
+
+    Parameters
+    ----------
+    stations
+        The stations.
+    half
+        ``(n, 2)`` metres of carriageway left and right.
+    known
+        ``(n,)`` bool: a street is known to run here.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n, 4, 2)`` metres: each as wide as the street that goes on, as long as half of the
+        widest that crosses it there.
+    """
+    parts = stations.parts()
+    ends = np.array([k for part in parts for k in (part.start, part.stop - 1)], np.int64)
+    outward = np.stack([-stations.normal[ends, 1], stations.normal[ends, 0]], axis=1)
+    outward[::2] *= -1
+    pairs = cKDTree(stations.xy[ends]).query_pairs(SNAP, output_type="ndarray")
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    here, there = ends[pairs].T
+    cosine = (outward[pairs[:, 0]] * outward[pairs[:, 1]]).sum(axis=1)
+    # The first of a pair of known streets that cross gets half of the other's width ahead.
+    crossing = np.abs(cosine) <= ACROSS
+    crossing &= known[here] & known[there]
+    ahead = np.zeros(len(ends))
+    np.maximum.at(ahead, pairs[crossing, 0], half[there[crossing]].max(axis=1))
+    going_on = (cosine <= -STRAIGHT) & known[here] & ~known[there] & (ahead[pairs[:, 0]] > 0)
+    chosen = np.unique(pairs[going_on, 0])
+    at = stations.xy[ends[chosen]]
+    way = ahead[chosen, np.newaxis] * outward[chosen]
+    left = stations.normal[ends[chosen]] * half[ends[chosen], :1]
+    right = stations.normal[ends[chosen]] * half[ends[chosen], 1:]
+    return np.stack([at + left, at + left + way, at - right + way, at - right], axis=1)
 
 
 def draw_discs(
