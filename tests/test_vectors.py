@@ -645,7 +645,7 @@ def whole_city(
     return draw(folder)
 
 
-def test_however_sheets_are_cut_the_bytes_are_the_same(
+def test_however_sheets_are_cut_the_features_are_the_same(
     city: tuple[np.ndarray, Affine, list[shapely.LineString]], whole_city: Path, tmp_path: Path
 ) -> None:
     cut(tmp_path, city[0], city[1], [1000, 1537], [77, 2048])
