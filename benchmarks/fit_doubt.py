@@ -1,10 +1,10 @@
 """Fit the weights of the doubt's signs to tables of `planted_faults.py`.
 
 Logistic regression on the signs, each brought to 0..1 by `saturated`, with weights that can't
-be negative and are held near a usual one, so that kinds of faults that were not planted keep
-their say. A sign's half is a high quantile of what good labels show: it speaks where it is
-unusual. The doubt of the tiles beside one follows from the other weights: both are fitted in
-turn. Prints the table for `quality/doubt.py`.
+be negative and are held near those that are in use, so that kinds of faults that are not
+planted this time keep their say. A sign's half is a high quantile of what good labels show: it
+speaks where it is unusual. The doubt of the tiles beside one follows from the other weights:
+both are fitted in turn. Prints the table for `quality/doubt.py`.
 
     python benchmarks/fit_doubt.py FOLDER/demo_51_0.1 FOLDER/demo_52_0.1
 """
@@ -37,8 +37,8 @@ ASIDE = ((0, 1), (1, 0), (0, -1), (-1, 0))
 USUAL, LEAST_HALF = 0.97, 0.1
 # The same for those that are metres by a share.
 LEAST_METRES = {"cut": 250.0, "end": 250.0}
-# The pull of the weights to a usual one, and the most that a weight may be.
-PULL, USUAL_WEIGHT, MOST = 0.3, 1.0, 8.0
+# The pull of the weights to those in use, and the most that a weight may be.
+PULL, MOST = 1.0, 8.0
 
 
 BESIDE, BESIDE_HALF = "beside", 0.3
@@ -116,10 +116,11 @@ def fit_in_turn(tiles: Tiles, half: dict[str, float]) -> tuple[float, Values, Va
     """
     signs, at = signs_of(tiles.values, half), list(SIGNS).index(BESIDE)
     signs[:, at] = 0
-    base, weights = fit(signs, tiles.bad)
+    used = np.array([sign.weight for sign in SIGNS.values()])
+    base, weights = fit(signs, tiles.bad, used)
     for _ in range(TURNS):
         with_beside(signs, at, tiles.beside, base, weights)
-        base, weights = fit(signs, tiles.bad)
+        base, weights = fit(signs, tiles.bad, used)
     return base, weights, with_beside(signs, at, tiles.beside, base, weights)
 
 
@@ -134,7 +135,7 @@ def with_beside(
     return base + signs @ weights
 
 
-def fit(signs: Values, bad: NDArray[np.bool_]) -> tuple[float, Values]:
+def fit(signs: Values, bad: NDArray[np.bool_], used: Values) -> tuple[float, Values]:
     """Return the base and the weights.
 
     Parameters
@@ -143,6 +144,8 @@ def fit(signs: Values, bad: NDArray[np.bool_]) -> tuple[float, Values]:
         ``(tiles, signs)`` from 0 to 1.
     bad
         ``(tiles,)``.
+    used
+        ``(signs,)`` weights to stay near.
     """
     count = signs.shape[1]
 
@@ -150,10 +153,8 @@ def fit(signs: Values, bad: NDArray[np.bool_]) -> tuple[float, Values]:
         odds, weights = given[0] + signs @ given[1:], given[1:]
         apart = expit(odds) - bad
         likelihood = np.logaddexp(0, odds) - bad * odds
-        slope = np.concatenate(
-            [[apart.sum()], signs.T @ apart + 2 * PULL * (weights - USUAL_WEIGHT)]
-        )
-        return float(likelihood.sum() + PULL * ((weights - USUAL_WEIGHT) ** 2).sum()), slope
+        slope = np.concatenate([[apart.sum()], signs.T @ apart + 2 * PULL * (weights - used)])
+        return float(likelihood.sum() + PULL * ((weights - used) ** 2).sum()), slope
 
     bounds = [(-10.0, 0.0), *[(0.0, MOST)] * count]
     start = np.concatenate([[-4.0], np.ones(count)])

@@ -2,8 +2,9 @@
 
 For each seed a demo city is built, and its map is spoiled in several ways: stretches of curb
 gone, all lines gone around a place, centerlines gone or drawn through a block, the lines
-shifted in a part of the sheet, outlines of islands gone; and, for labels from polygons, parts
-of the roadbeds gone, added or shifted. Each spoiled map is labelled and measured as the
+shifted in a part of the sheet, outlines of islands gone, streets left out with closed curbs or
+drawn where there are none; and, for labels from polygons and ready masks, parts of the roadbeds
+gone, added, shifted, full of holes or too wide. Each spoiled map is labelled and measured as the
 workflow does it. A tile is bad where its label's IoU with the city's truth is under 0.9. It
 prints how many of the bad tiles lie in the tenth of the tiles that is doubted most.
 
@@ -38,6 +39,8 @@ from roadmask.demo import layout
 
 # Not built, under ground or on water: no fault of theirs would show.
 UNREAL = ("4", "5", "6", "7", "12", "14")
+# Feet from where centerlines meet to the street between two crossings.
+CROSSING = 35.0
 
 
 Bounds = tuple[float, float, float, float]
@@ -174,6 +177,60 @@ def ground_added(city: Map) -> None:
     city.roads = pd.concat([city.roads, added], ignore_index=True)
 
 
+def street_new(city: Map) -> None:
+    """Leave a street between two crossings out of the map, whose curbs are closed over it."""
+    long = city.axes.geometry.length.to_numpy() > 2 * CROSSING + 40
+    at = city.choose(city.axes, city.real_axes() & long)
+    axis = city.axes.geometry.iloc[at]
+    between = substring(axis, CROSSING, axis.length - CROSSING)
+    redraw(city, city.roads.union_all().difference(between.buffer(60, cap_style="flat")))
+    city.axes = city.axes.drop(city.axes.index[at]).reset_index(drop=True)
+
+
+def street_demolished(city: Map) -> None:
+    """Draw a street of 80 to 160 ft into a block that the picture shows nothing of."""
+    at = city.choose(city.axes, city.real_axes())
+    row = city.axes.iloc[[at]]
+    line = row.geometry.iloc[0]
+    start = line.interpolate(line.length * city.rng.random())
+    angle, reach = city.rng.uniform(0, 2 * math.pi), city.rng.uniform(80, 160)
+    end = (start.x + reach * math.cos(angle), start.y + reach * math.sin(angle))
+    width = city.rng.uniform(20, 36)
+    stray = row.set_geometry([LineString([(start.x, start.y), end])])
+    stray[layout.CENTERLINES.width_field] = width
+    bed = stray.geometry.iloc[0].buffer(width / 2, cap_style="flat")
+    redraw(city, city.roads.union_all().union(bed))
+    city.axes = pd.concat([city.axes, stray], ignore_index=True)
+
+
+def redraw(city: Map, roads: shapely.Geometry) -> None:
+    """Give the map other roadbeds, and draw their edges where they have changed."""
+    changed = city.roads.union_all().symmetric_difference(roads).buffer(1)
+    left = city.edges.set_geometry(city.edges.geometry.difference(changed))
+    drawn = shapely.line_merge(roads.boundary.intersection(changed))
+    added = city.edges.iloc[[0]].set_geometry([drawn])
+    every = pd.concat([left[~left.geometry.is_empty], added], ignore_index=True)
+    every = every.explode(ignore_index=True)
+    city.edges = every[every.geom_type == "LineString"].reset_index(drop=True)
+    city.roads = city.roads.iloc[[0]].set_geometry([roads]).explode(ignore_index=True)
+
+
+def ground_lost(city: Map) -> None:
+    """Make a place of 25 to 60 ft on a street no road: a hole in a ready mask."""
+    at = city.choose(city.axes, city.real_axes())
+    line = city.axes.geometry.iloc[at]
+    hole = line.interpolate(line.length * city.rng.random()).buffer(city.rng.uniform(25, 60))
+    city.roads = city.roads.set_geometry(city.roads.geometry.difference(hole))
+
+
+def ground_swollen(city: Map) -> None:
+    """Draw roadbeds within 80 to 160 ft of a place 4 to 10 ft too wide or too narrow."""
+    roads, spot = city.roads.union_all(), Point(city.place(100)).buffer(city.rng.uniform(80, 160))
+    wider = roads.buffer(city.rng.choice([-1, 1]) * city.rng.uniform(4, 10))
+    drawn = roads.difference(spot).union(wider.intersection(spot))
+    city.roads = city.roads.iloc[[0]].set_geometry([drawn]).explode(ignore_index=True)
+
+
 Fault = Callable[[Map], None]
 # What is planted together in one map, and how its labels are made. Few enough that bad tiles
 # stay a minority, as they are in real sheets.
@@ -185,6 +242,8 @@ PLANS: dict[str, tuple[str, tuple[Fault, ...]]] = {
     "shifted roadbeds": ("polygons", (map_shifted, roadbed_gone)),
     "widths": ("buffer", (map_shifted, axis_gone, axis_astray, *[width_wrong] * 2)),
     "ready masks": ("raster", (map_shifted, roadbed_gone, ground_added)),
+    "streets": ("regions", (street_new, street_demolished, street_demolished)),
+    "holes": ("raster", (ground_lost, ground_lost, ground_swollen)),
 }
 
 

@@ -225,10 +225,26 @@ def test_threshold_on_floats_without_a_number(tmp_path):
 def test_threshold_above_an_index_mask_is_refused(tmp_path):
     path = write(tmp_path / "x.tif", (VALUES > 100).astype(np.uint8))
     with pytest.raises(
-        SettingError, match=r"labels\.threshold: .*holds 0, 1 alone, none above 127"
+        SettingError, match=r"labels\.threshold: .*holds 0, 1, none above 127.*such as 0"
     ):
         raster_labels(path, PIXEL_MODE, ROAD, 127)
     assert raster_labels(path, PIXEL_MODE, ROAD, 0).sum() == 4
+
+
+@pytest.mark.parametrize("value", [2, 100])
+def test_a_threshold_that_no_value_passes_is_refused_whatever_road_is_said_to_be(tmp_path, value):
+    path = write(tmp_path / "x.png", (VALUES > 100).astype(np.uint8) * value)
+    with pytest.raises(SettingError, match=rf"holds 0, {value}, none .* such as {value - 1}\."):
+        raster_labels(path, PIXEL_MODE, ROAD, 127)
+    assert raster_labels(path, PIXEL_MODE, ROAD, value - 1).sum() == 4
+
+
+@pytest.mark.parametrize("highest", [8, 120])
+def test_noise_and_low_probabilities_are_no_road_and_no_fault(tmp_path, highest):
+    """JPEG makes some small values of an empty mask; a probability has many."""
+    values = np.linspace(0, highest, 60 * 80).astype(np.uint8).reshape(60, 80)
+    grid = Grid(80, 60, PIXEL_MODE.transform, None)
+    assert not raster_labels(write(tmp_path / "x.png", values), grid, ROAD, 127).any()
 
 
 def test_a_mask_without_road_is_fine(tmp_path):

@@ -245,10 +245,18 @@ def test_width_without_a_field():
 def test_a_field_of_words_is_no_width():
     words = ["Am Anger", "Am Bach", "Am Dom", "Am Eck", "Am Fluss"]
     settings = WidthSettings("W", Distance(1, "ft"), Distance(6, "m"))
-    with pytest.raises(SettingError, match=r"centerlines.width_field: W holds no number"):
+    with pytest.raises(SettingError, match=r"centerlines.width_field: W holds no width"):
         with_widths(roads(words), settings)
     _, counts = with_widths(roads([*words, "12"]), settings)
     assert (counts.from_field, counts.unreadable) == (1, 5)
+
+
+def test_a_field_of_other_numbers_is_no_width():
+    settings = WidthSettings("W", Distance(1, "ft"), Distance(6, "m"))
+    ids = [110210, 110211, 110212, 110213, 110214]
+    with pytest.raises(SettingError, match=r"width_field: W holds no width .* 110210, 110211"):
+        with_widths(roads(ids), settings)
+    assert with_widths(roads([*ids, 30]), settings)[1].from_field == 1
 
 
 def test_numbers_report_what_is_none():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import fields
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 import rasterio
 from conftest import REPOSITORY
 from scipy.special import expit
+from shapely import LineString
+from shapely.ops import unary_union
 
 from roadmask.demo import layout
 from roadmask.distance import Distance
@@ -42,21 +45,67 @@ def test_the_tenth_is_counted_as_the_benchmark_says():
     assert planted_faults.found(table) == (2, 3, 3)
 
 
+@pytest.fixture
+def drawn_map():
+    """Four streets of 40 ft that cross, their centerlines from crossing to crossing."""
+    at = (0, 300, 600, 900)
+    ways = [LineString([(x, y), (x + 300, y)]) for y in at[1:3] for x in at[:3]]
+    ways += [LineString([(x, y), (x, y + 300)]) for x in at[1:3] for y in at[:3]]
+    paved = unary_union([way.buffer(20, cap_style="square") for way in ways])
+    field = {layout.CENTERLINES.width_field: 40.0, "STATUS": "2", "RW_TYPE": "1"}
+    edges = [LineString(ring.coords) for ring in (paved.exterior, *paved.interiors)]
+    return planted_faults.Map(
+        gpd.GeoDataFrame({"FEAT_CODE": "2260"}, geometry=edges, index=range(len(edges)), crs=2263),
+        gpd.GeoDataFrame(field, geometry=ways, index=range(len(ways)), crs=2263),
+        gpd.GeoDataFrame(geometry=[paved], crs=2263),
+        (0, 0, 900, 900),
+        np.random.default_rng(5),
+    )
+
+
+class TestStreets:
+    def test_a_street_left_out_leaves_closed_curbs(self, drawn_map):
+        before = drawn_map.roads.union_all()
+        planted_faults.street_new(drawn_map)
+        after = drawn_map.roads.union_all()
+        assert before.difference(after).area == pytest.approx(40 * (300 - 2 * 35), rel=0.01)
+        assert after.within(before.buffer(0.01))
+        assert len(drawn_map.axes) == 11
+        assert uncovered(drawn_map) < 1
+
+    def test_a_street_that_is_gone_has_all_its_lines(self, drawn_map):
+        before, lines = drawn_map.roads.union_all(), len(drawn_map.axes)
+        planted_faults.street_demolished(drawn_map)
+        added = drawn_map.roads.union_all().difference(before)
+        assert added.area > 0
+        assert before.within(drawn_map.roads.union_all().buffer(0.01))
+        assert len(drawn_map.axes) == lines + 1
+        assert added.distance(drawn_map.axes.geometry.iloc[-1]) == 0
+        assert uncovered(drawn_map) < 1
+
+
+def uncovered(city) -> float:
+    """Return how much of the roadbeds' outlines has no street line, and the other way round."""
+    drawn, outline = city.edges.union_all(), city.roads.union_all().boundary
+    apart = outline.difference(drawn.buffer(0.1)), drawn.difference(outline.buffer(0.1))
+    return sum(part.length for part in apart)
+
+
 class TestFit:
     def test_a_sign_that_tells_weighs_more_than_one_that_does_not_or_misleads(self):
         rng = np.random.default_rng(1)
         signs = rng.random((4000, 3))
         odds = -4 + 6 * signs[:, 0] - 3 * signs[:, 2]
-        base, weights = fit_doubt.fit(signs, rng.random(4000) < expit(odds))
+        base, weights = fit_doubt.fit(signs, rng.random(4000) < expit(odds), np.ones(3))
         assert base < -3
         assert weights[0] == pytest.approx(6, abs=1)
         assert weights[1] < 1
         assert weights[2] == 0
 
-    def test_a_sign_that_never_spoke_keeps_the_usual_weight(self):
+    def test_a_sign_that_never_spoke_keeps_its_weight(self):
         signs = np.column_stack([np.random.default_rng(2).random(500), np.zeros(500)])
-        weights = fit_doubt.fit(signs, signs[:, 0] > 0.8)[1]
-        assert weights[1] == pytest.approx(fit_doubt.USUAL_WEIGHT, abs=0.01)
+        weights = fit_doubt.fit(signs, signs[:, 0] > 0.8, np.array([1.0, 3.7]))[1]
+        assert weights[1] == pytest.approx(3.7, abs=0.01)
 
     def test_tiles_beside_each_other_are_those_of_one_sheet(self, tmp_path):
         rows = [
@@ -89,16 +138,17 @@ class TestFit:
 
 @pytest.mark.slow
 def test_the_tenth_that_is_doubted_most_holds_the_bad_labels(tmp_path):
+    """On a city that the weights were not fitted to: 29 of 37 when they were fitted."""
     folder = tmp_path / "city"
     planted_faults.build(folder, 23, 0.1)
     caught = possible = 0
-    for plan in ("curbs", "shifted", "roadbeds"):
+    for plan in ("curbs", "shifted", "streets"):
         out = folder / plan
         planted_faults.label(folder, out, planted_faults.spoil(folder, out, plan, 23))
         found, bad, count = planted_faults.found(planted_faults.measure(folder, out))
         caught, possible = caught + found, possible + min(bad, count)
     assert possible >= 8
-    assert caught >= 0.7 * possible
+    assert caught >= 0.75 * possible
 
 
 @pytest.mark.slow

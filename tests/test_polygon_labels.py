@@ -104,7 +104,7 @@ def test_a_field_that_is_not_there(tmp_path):
     path = layer(tmp_path / "beds.gpkg", [place(10, 10, 30, 20)], SUB_CODE=["350000"])
     with pytest.raises(
         SettingError,
-        match=r"labels\.polygons\.field: .* no field SUBCODE\. Its fields are SUB_CODE",
+        match=r"labels\.polygons\.field: .* no field SUBCODE\. Did you mean SUB_CODE",
     ):
         make_masks(
             tmp_path,

@@ -19,6 +19,8 @@ from test_selection import select
 from tile_makers import grid_at, make_scene, striped
 
 from roadmask.__main__ import main
+from roadmask.quality.columns import write_table
+from roadmask.review.command import is_aside, most_doubtful
 from roadmask.review.pictures import MOST_SIDE, as_jpeg, label_paths, outline
 from roadmask.selection import read_review
 
@@ -53,13 +55,43 @@ def data_of(page: Path) -> dict:
     return json.loads(found[1])
 
 
-def test_the_most_doubtful_come_first_and_no_more_than_asked(reviewed):
+def test_the_doubtful_come_first_and_no_more_than_asked(reviewed):
     data = data_of(reviewed)
     with (reviewed.parent / "s.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    expected = sorted(rows, key=lambda row: (-float(row["doubt"]), row["tile"]))[:10]
-    assert [tile["tile"] for tile in data["tiles"]] == [row["tile"] for row in expected]
+    expected = sorted(rows, key=lambda row: (is_aside(row), -float(row["doubt"]), row["tile"]))
+    assert [tile["tile"] for tile in data["tiles"]] == [row["tile"] for row in expected[:10]]
     assert data["earlier"] == {"s_r003_c002": "keep", "elsewhere_r000_c000": "drop"}
+
+
+@pytest.mark.parametrize(
+    ("doubt", "verdict", "reason", "aside"),
+    [
+        ("0.9", "keep", "", False),
+        ("0.9", "drop", "road_share 0 < selection.min_road_share 0.01", True),
+        ("0.9", "drop", "drop by selection.review", False),
+        ("0.9", "keep", "keep by selection.review", False),
+        ("0.01", "keep", "", True),
+    ],
+)
+def test_what_needs_no_person_stands_aside(doubt, verdict, reason, aside):
+    """What a person has judged stays where it was, so that it can be judged anew."""
+    assert is_aside({"doubt": doubt, "verdict": verdict, "reason": reason}) == aside
+
+
+def test_the_worst_is_in_front_of_what_stands_aside():
+    whole = {"nodata_share": "0", "unknown_share": "0", "reason": "", "verdict": "keep"}
+    tiles = {
+        "a": ("0.02", "keep"),
+        "b": ("0.3", "keep"),
+        "c": ("0.9", "drop"),
+        "d": ("0.6", "keep"),
+    }
+    rows = [
+        whole | {"tile": tile, "doubt": doubt, "verdict": verdict}
+        for tile, (doubt, verdict) in tiles.items()
+    ]
+    assert [row["tile"] for row in most_doubtful(rows, 3)] == ["d", "b", "c"]
 
 
 def test_it_needs_nothing_from_outside(reviewed):
@@ -84,7 +116,7 @@ def test_tiles_without_picture_or_label_are_not_shown(tmp_path):
 def test_text_from_data_can_not_end_the_script(tmp_path):
     from roadmask.review.command import render
 
-    text = render([{"tile": "</script><b>"}], {}, 1)
+    text = render([{"tile": "</script><b>", "aside": False}], {}, 1)
     assert "</script><b>" not in text
     assert '"\\u003c/script>\\u003cb>"' in text
 
@@ -134,6 +166,30 @@ class TestPictures:
 
 
 class TestInTheBrowser:
+    @pytest.mark.parametrize("doubtful", [2, 0])
+    def test_what_stands_aside_is_folded_until_it_is_shown(self, tmp_path, doubtful):
+        scene = make_scene(tmp_path, "s", grid_at(987000, 200000, 96, 128), label=striped(128, 96))
+        table = tmp_path / "selection" / "s.csv"
+        assert select(scene, table) == 0
+        with table.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        for number, row in enumerate(rows):
+            row |= {"verdict": "keep", "doubt": "0.5" if number < doubtful else "0.01"}
+        write_table(table, list(rows[0]), rows)
+        assert write_page(scene, table, tmp_path / "review.html", most=6) == 0
+        is_open = "document.getElementById('aside').open"
+        with browser(tmp_path) as page:
+            page.open(tmp_path / "review.html")
+            assert page.value("document.querySelectorAll('#list li').length") == doubtful
+            assert page.value("document.querySelectorAll('#rest li').length") == 6 - doubtful
+            assert ("No tile waits" in page.value("document.body.innerText")) == (doubtful == 0)
+            # Without any doubtful tile the first of the others is shown at once.
+            assert page.value(is_open) is (doubtful == 0)
+            for _ in range(doubtful):
+                page.press("ArrowRight")
+            assert page.value(is_open) is True
+            assert page.errors == []
+
     def test_from_a_key_to_the_csv_that_selection_reads(self, reviewed, tmp_path):
         tiles = [tile["tile"] for tile in data_of(reviewed)["tiles"]]
         with browser(tmp_path) as page:
@@ -169,6 +225,6 @@ class TestInTheBrowser:
         with browser(tmp_path) as page:
             page.open(reviewed)
             marks = page.value(
-                "[...document.querySelectorAll('#list li')].map((li) => li.lastChild.textContent)"
+                "[...document.querySelectorAll('nav li')].map((li) => li.lastChild.textContent)"
             )
         assert marks == ["keep" if tile == "s_r003_c002" else "" for tile in tiles]

@@ -370,7 +370,7 @@ def test_filters(shapefile, tmp_path, where, advice, ending):
 
 
 def test_unknown_column(shapefile):
-    with pytest.raises(SettingError, match=r"centerlines: .*no field WIDTH.*STATUS, ST_WIDTH"):
+    with pytest.raises(SettingError, match=r"centerlines: .*no field WIDTH.*Did you mean ST_WIDTH"):
         read(shapefile, key="centerlines", columns=("WIDTH",))
 
 

@@ -215,16 +215,22 @@ def _comparisons(tokens: Sequence[_Token], index: int) -> list[_Comparison]:
 
 def _refuse_unknown(token: _Token, fields: list[str], key: str) -> None:
     name = _bare(token)
+    listed = listed_fields(name, fields)
+    if token.text.startswith('"'):
+        listed += f". If the text is meant, use single quotes: '{name}'"
+    raise SettingError(key, f"the layer has no field {name}", listed)
+
+
+def listed_fields(name: str, fields: Sequence[str]) -> str:
+    """Say which fields there are, and which of them may be meant by a name that is none."""
+    if not fields:
+        return "It has no fields at all: is its .dbf missing?"
     by_lower = {field.lower(): field for field in fields}
     # A shapefile cuts names at 10 characters; its user may know the whole name.
     near = [by_lower[name[:10].lower()]] if name[:10].lower() in by_lower else []
     near += [by_lower[x] for x in difflib.get_close_matches(name.lower(), by_lower, n=1)]
-    listed = f"Its fields are {', '.join(fields)}" if fields else "It has no fields at all"
-    if near:
-        listed = f"Did you mean {near[0]}? {listed}"
-    if token.text.startswith('"'):
-        listed += f". If the text is meant, use single quotes: '{name}'"
-    raise SettingError(key, f"the layer has no field {name}", listed)
+    question = f"Did you mean {near[0]}? " if near else ""
+    return f"{question}Its fields are {', '.join(fields)}"
 
 
 def _check_null(where: str, comparisons: Sequence[_Comparison], key: str) -> None:

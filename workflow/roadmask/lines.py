@@ -137,6 +137,7 @@ def run(arguments: argparse.Namespace) -> None:
             kind="lines" if key == CENTERLINES else "outlines",
             columns=columns.get(key, ()),
             must_reach=not arguments.for_comparison,
+            columns_key=f"{key}.width_field",
         )
         for key, source in sources.items()
         if source is not None
@@ -245,7 +246,7 @@ def with_widths(
     Raises
     ------
     SettingError
-        If the field holds words and not one number.
+        If the field holds words or numbers, and none of them is a road's width.
     """
     counts = WidthCounts()
     metres = np.full(len(centerlines), np.nan)
@@ -259,13 +260,15 @@ def with_widths(
         metres = np.where(plausible, metres, np.nan)
         counts.unreadable = len(unreadable)
         counts.unreadable_values = tuple(sorted(set(unreadable))[:EXAMPLES])
-        # A word or two may stand among numbers, but this is a field of words.
-        if len(unreadable) >= EXAMPLES and np.isnan(values).all():
+        # A word or two may stand among numbers, but this is a field of something else.
+        if len(unreadable) + len(strange) >= EXAMPLES and not plausible.any():
+            shown = (*map(repr, counts.unreadable_values), *counts.implausible_values)
             raise SettingError(
                 "centerlines.width_field",
-                f"{settings.field} holds no number on this sheet, but "
-                f"{', '.join(map(repr, counts.unreadable_values))}",
-                "Name a field of widths or of lanes",
+                f"{settings.field} holds no width of a road on this sheet, but "
+                f"{', '.join(shown[:EXAMPLES])}",
+                "Name a field of widths or of lanes; centerlines.width_unit says what one of its "
+                "units is",
             )
     known = np.isfinite(metres)
     counts.from_field = int(known.sum())

@@ -23,6 +23,7 @@ DECIMALS = 6
 VERDICT = ("verdict", "scope", "reason")
 COLUMNS = (*MEASURES, *VERDICT)
 OUTSIDE_AREA = "outside area"
+BY_REVIEW = "by selection.review"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def judge(tile: str, shares: Shares, limits: Limits, review: Mapping[str, str]) 
         A person's verdict, by name of tile; it wins.
     """
     if tile in review:
-        return Verdict(review[tile], "all", f"{review[tile]} by selection.review")
+        return Verdict(review[tile], "all", f"{review[tile]} {BY_REVIEW}")
     hard = _hard_reasons(shares, limits)
     soft, exception = _road_reasons(tile, shares, limits)
     if hard:

@@ -22,7 +22,7 @@ from pyproj.exceptions import CRSError
 from shapely import GeometryType, LineString, MultiLineString, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from roadmask.attribute_filter import FieldKind, check_filter, fields_of
+from roadmask.attribute_filter import FieldKind, check_filter, fields_of, listed_fields
 from roadmask.errors import InputError, SettingError
 from roadmask.grid import Grid
 
@@ -444,7 +444,7 @@ def _column(layer: _Layer, column: str, key: str) -> str:
     raise SettingError(
         key,
         f"the layer {layer.name} has no field {column}",
-        f"Its fields are {', '.join(layer.fields) or 'none: is its .dbf missing?'}",
+        listed_fields(column, list(layer.fields)),
     )
 
 

@@ -35,6 +35,8 @@ STRIP_PIXELS = 2**22
 # With labels.raster.tolerance: more pixels than this far off every class, and it is not
 # noise but a class that the config lacks.
 MOST_OFF = 0.1
+# Values of a mask that no lossy format has made noise of, and the most that noise comes to.
+MOST_INDICES, NOISE = 3, 16
 # The most values that a picture of few values has, where it is asked what it holds.
 FEW = 16
 # Of a pixel; GDAL's own tolerance is 0.125, which moves one pixel in eight along an edge.
@@ -519,18 +521,26 @@ class _Source:
         return f"{listed} and {more} more" if more > 0 else listed
 
     def _check_threshold(self) -> None:
-        """Refuse a threshold above an index mask, such as 127 for a mask of 0 and 1."""
-        if self.highest > self.threshold or not self.held:
-            return
-        road = self.classes.values[1][0]
+        """Refuse a threshold above all that a mask holds, such as 127 for one of 0 and 1.
+
+        A mask of ground without roads holds one value, the noise of a lossy format, or the
+        many values of a probability.
+        """
         others = {0.0, *self.classes.values[0]}
-        if road in self.held and self.held <= others | {road}:
-            raise SettingError(
-                "labels.threshold",
-                f"{self.path} holds {', '.join(f'{x:g}' for x in sorted(self.held))} alone, none "
-                f"above {self.threshold:g}, so no pixel would be {self.classes.names[0]}",
-                "Write a threshold between the two, such as 0",
-            )
+        is_noise = len(self.held) > MOST_INDICES and self.highest <= NOISE
+        if self.highest > self.threshold or is_noise or len(self.held) > FEW:
+            return
+        if not self.held - others:
+            return
+        values = sorted(self.held)
+        more = " and more" if len(values) > EXAMPLES else ""
+        raise SettingError(
+            "labels.threshold",
+            f"{self.path} holds {', '.join(f'{x:g}' for x in values[:EXAMPLES])}{more}, none above "
+            f"{self.threshold:g}, so no pixel would be {self.classes.names[0]}",
+            f"Write one below the values that mean {self.classes.names[0]}, such as "
+            f"{min(self.held - others) - 1:g}",
+        )
 
 
 def _strips(window: Window) -> Iterator[Window]:

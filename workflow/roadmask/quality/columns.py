@@ -51,7 +51,10 @@ class Shares:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of one tile. Shares are of the tile's road, or of a fiftieth of it where there is less.
+    """Of one tile.
+
+    Shares of road are of the tile's road, or of a fiftieth of the tile where there is less.
+    Shares of ground beside it are of that road and this ground together. All are from 0 to 1.
 
     Attributes
     ----------
@@ -66,10 +69,10 @@ class Evidence:
     misplaced_share
         Road that is to be expected elsewhere, where each part of the tile may lie off by itself.
     blind_share
-        Outlines that neither an edge of the picture nor the looks of both sides bear out, by
-        the width of 8 m.
+        Ground beside outlines that neither an edge of the picture nor the looks of both sides
+        bear out, 8 m wide.
     unlike_road_share
-        Road that looks like other ground.
+        Road in wide places that look like other ground.
     like_road_share
         Other ground that looks like road and goes on from it.
     contrast

@@ -19,7 +19,7 @@ from roadmask.grid import Grid, Tile
 from roadmask.imagery import read_network_input
 from roadmask.quality import alongside
 from roadmask.quality.alongside import LabelWindow, Places, Steadiness
-from roadmask.quality.appearance import cell_pixels, cell_values, road_likeness
+from roadmask.quality.appearance import cell_pixels, cell_values, log_odds, road_likeness
 from roadmask.quality.columns import LEAST_ROAD, Evidence
 from roadmask.quality.edges import length as edge_length
 from roadmask.quality.edges import outline_edges, picture_edges
@@ -35,10 +35,16 @@ Label = NDArray[np.uint8]
 # has at most.
 BLOCK = 128
 MOST_BLOCKS = 4096
-# What ground must look like, from 0 to 1, to contradict its label.
-UNLIKE_ROAD, LIKE_ROAD = 0.3, 0.7
-# Metres: the mouth of a driveway.
-DRIVEWAY = 4.0
+# Logarithms of odds: other ground that looks surely like road begins a street, and goes on as
+# far as more speaks for road than against.
+SURELY_ROAD, MAYBE_ROAD = 1.0, 0.0
+# Metres: the narrowest lane, and parts of it that trees and shade keep apart.
+LANE, APART = 3.6, 3.6
+# Metres beside road in which a street must begin, and the square metres that it must have
+# there: more than a driveway.
+MOUTH_METRES, MOUTH_AREA = 2.4, 10.0
+# Metres: the narrowest place in road that looks unlike road and is no car or shadow of a tree.
+UNLIKE_WIDTH = 4.8
 # Metres on both sides of an outline whose looks are compared.
 BESIDE = 3.0
 # Ground farther from all centerlines than this many half widths, and metres more, is no
@@ -221,29 +227,36 @@ class Likeness:
         nothing could be learned.
     continued
         ``(rows, columns)`` bool: other ground that looks like road and goes on from road.
+    unlike
+        ``(rows, columns)`` bool: wide places in road that look like other ground.
     pixels
-        Edge of a cell in pixels.
+        Edge of a cell.
     """
 
     values: NDArray[np.float32] | None
     continued: NDArray[np.bool_]
+    unlike: NDArray[np.bool_]
     pixels: int
 
-    def on(
-        self, x: int, y: int, width: int, height: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return each pixel's value in a window, NaN beyond the scene, and what road goes on in."""
+    def on(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+        """Return each pixel's value in a window, NaN beyond the scene."""
         like = np.full((height, width), np.nan, np.float32)
-        continued = np.zeros((height, width), bool)
-        if self.values is None:
-            return like, continued
-        rows = np.arange(y, y + height) // self.pixels
-        columns = np.arange(x, x + width) // self.pixels
-        down = (rows >= 0) & (rows < self.values.shape[0])
-        across = (columns >= 0) & (columns < self.values.shape[1])
-        inside, cells = np.ix_(down, across), np.ix_(rows[down], columns[across])
-        like[inside], continued[inside] = self.values[cells], self.continued[cells]
-        return like, continued
+        return like if self.values is None else self._spread(self.values, like, x, y)
+
+    def contradicted(self, x: int, y: int, size: int) -> tuple[NDArray[np.bool_], ...]:
+        """Return in a square window what road goes on in, and road that looks unlike road."""
+        nothing = np.zeros((size, size), bool)
+        grounds = (self.continued, self.unlike)
+        return tuple(self._spread(ground, nothing.copy(), x, y) for ground in grounds)
+
+    def _spread(self, cells: NDArray[Any], window: NDArray[Any], x: int, y: int) -> NDArray[Any]:
+        """Write into a window what the cells in it hold."""
+        rows = np.arange(y, y + window.shape[0]) // self.pixels
+        columns = np.arange(x, x + window.shape[1]) // self.pixels
+        down = (rows >= 0) & (rows < cells.shape[0])
+        across = (columns >= 0) & (columns < cells.shape[1])
+        window[np.ix_(down, across)] = cells[np.ix_(rows[down], columns[across])]
+        return window
 
 
 def learn_likeness(sheet: Sheet) -> Likeness:
@@ -264,29 +277,60 @@ def learn_likeness(sheet: Sheet) -> Likeness:
     known = np.where(is_seen, np.concatenate(label), np.uint8(UNKNOWN))
     values = road_likeness(np.concatenate(cells), known)
     if values is None:
-        return Likeness(None, np.zeros(known.shape, bool), pixels)
-    continued = _continued(values, known, pixels * sheet.metres)
-    return Likeness(np.where(is_seen, values, np.nan), continued, pixels)
+        nothing = np.zeros(known.shape, bool)
+        return Likeness(None, nothing, nothing, pixels)
+    metres = pixels * sheet.metres
+    # Mean over a few metres: one car does not make a roof of a street.
+    smooth = cv2.GaussianBlur(log_odds(values), (0, 0), max(0.5, BESIDE / 3 / metres))
+    return Likeness(
+        np.where(is_seen, values, np.nan),
+        _continued(smooth, known, metres),
+        _unlike(smooth, known, metres),
+        pixels,
+    )
 
 
-def _continued(values: NDArray[np.float32], known: Label, cell_metres: float) -> NDArray[np.bool_]:
+def _continued(odds: NDArray[np.float32], known: Label, metres: float) -> NDArray[np.bool_]:
     """Find other ground that looks like road and touches road over more than a driveway.
 
     Lots look like road as well, but a kerb and a pavement part them from it.
+
+    Parameters
+    ----------
+    odds
+        ``(rows, columns)``, how much like road the cells look, as logarithms of odds.
+    known
+        Their label, 255 where it is not known.
+    metres
+        Edge of a cell.
     """
-    reach = max(1, round(DRIVEWAY / 2 / cell_metres))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    smooth = cv2.GaussianBlur(values, (0, 0), max(0.5, BESIDE / 3 / cell_metres))
-    alike = ((smooth > LIKE_ROAD) & (known == 0)).astype(np.uint8)
-    wide = cv2.morphologyEx(alike, cv2.MORPH_OPEN, kernel)
-    _, pieces = cv2.connectedComponents(wide, connectivity=4, ltype=cv2.CV_32S)
+    lane = _disc(LANE / 2, metres)
+    surely, maybe = (
+        cv2.morphologyEx(((odds > least) & (known == 0)).astype(np.uint8), cv2.MORPH_OPEN, lane)
+        for least in (SURELY_ROAD, MAYBE_ROAD)
+    )
+    grown = maybe & cv2.dilate(surely, _disc(LANE, metres))
+    linked = cv2.dilate(grown, _disc(APART / 2, metres))
+    _, pieces = cv2.connectedComponents(linked, connectivity=4, ltype=cv2.CV_32S)
     road = ((known > 0) & (known != UNKNOWN)).astype(np.uint8)
-    beside = cv2.dilate(road, kernel) > 0
-    touched = np.bincount(pieces[beside], minlength=int(pieces.max()) + 1) * cell_metres**2
-    # As much of it lies beside road as of a street's end: its width times what `beside` reaches.
-    joined = touched >= DRIVEWAY * reach * cell_metres
-    joined[0] = False
-    return np.asarray(joined[pieces])
+    beside = (cv2.dilate(road, _disc(MOUTH_METRES, metres)) > 0) & (surely > 0)
+    touched = np.bincount(pieces[beside], minlength=int(pieces.max()) + 1) * metres**2
+    joined = touched >= MOUTH_AREA
+    return np.asarray(joined[pieces] & (grown > 0))
+
+
+def _unlike(odds: NDArray[np.float32], known: Label, metres: float) -> NDArray[np.bool_]:
+    """Find wide places in road that look like other ground."""
+    road = (known > 0) & (known != UNKNOWN) & (odds < 0)
+    disc = _disc(UNLIKE_WIDTH / 2, metres)
+    return np.asarray(cv2.morphologyEx(road.astype(np.uint8), cv2.MORPH_OPEN, disc) > 0)
+
+
+def _disc(radius: float, metres: float) -> NDArray[np.uint8]:
+    """Return a disc of cells."""
+    reach = max(1, round(radius / metres))
+    size = (2 * reach + 1, 2 * reach + 1)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -324,7 +368,7 @@ def correlate_looks(sheet: Sheet, blocks: Blocks, likeness: Likeness) -> LooksSc
         # Without outlines, moving the label changes nothing.
         if block.outline == 0:
             return np.zeros((LAGS, LAGS), np.float32)
-        like, _ = likeness.on(x - REACH, y - REACH, wide, wide)
+        like = likeness.on(x - REACH, y - REACH, wide, wide)
         return looks_scores(like, sheet.label(x, y, size, size))
 
     return LooksScores(
@@ -489,12 +533,16 @@ def weigh(
     length = float(np.count_nonzero(outline[inner]))
     found = {"outline": length / base}
     found |= _of_edges(sheet, tile, blocks, looks)
-    like, continued = likeness.on(tile.x - margin, tile.y - margin, around, around)
+    like = likeness.on(tile.x - margin, tile.y - margin, around, around)
     banks = _banks(label, max(1.0, BESIDE / sheet.metres))
-    found |= _of_looks(sheet, banks, like, margin, base)
-    found["blind_share"] = _blind(sheet, tile, label, banks, like, margin) / base
+    found |= _contrast(sheet, banks, like, margin)
+    found["blind_share"] = _beside(_blind(sheet, tile, label, banks, like, margin), base)
     if likeness.values is not None:
-        found["like_road_share"] = _area((label == 0)[inner] & continued[inner], base)
+        continued, unlike = likeness.contradicted(tile.x, tile.y, tile.size)
+        found["unlike_road_share"] = _area(road & unlike, base)
+        found["like_road_share"] = _beside(
+            int(np.count_nonzero((label[inner] == 0) & continued)), base
+        )
     if streets is not None:
         found |= _of_streets(sheet, tile, streets, base)
         found |= _of_ground(sheet, tile, streets, road, base)
@@ -582,21 +630,17 @@ class Banks:
 
     Attributes
     ----------
-    road, other
-        ``(h, w)`` bool.
     within, beyond
         ``(h, w)`` bool: road near other ground, and other ground near road.
     """
 
-    road: NDArray[np.bool_]
-    other: NDArray[np.bool_]
     within: NDArray[np.bool_]
     beyond: NDArray[np.bool_]
 
 
 def _banks(label: Label, reach: float) -> Banks:
     road, other = (label > 0) & (label != UNKNOWN), label == 0
-    return Banks(road, other, road & _near(other, reach), other & _near(road, reach))
+    return Banks(road & _near(other, reach), other & _near(road, reach))
 
 
 def _near(ground: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
@@ -607,25 +651,18 @@ def _near(ground: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
     return np.asarray(away <= reach)
 
 
-def _of_looks(
-    sheet: Sheet, banks: Banks, like: NDArray[np.float32], margin: int, base: float
+def _contrast(
+    sheet: Sheet, banks: Banks, like: NDArray[np.float32], margin: int
 ) -> dict[str, float]:
     inner = np.s_[margin:-margin, margin:-margin]
     seen = np.isfinite(like[inner])
-    if not seen.any():
+    within, beyond = banks.within[inner] & seen, banks.beyond[inner] & seen
+    if not (within.any() and beyond.any()):
         return {}
-    # Mean over a few metres: one car does not make a roof of a street.
     smooth = cv2.GaussianBlur(
         np.nan_to_num(like, nan=0.5), (0, 0), max(1.0, BESIDE / 3 / sheet.metres)
-    )
-    road = banks.road[inner] & seen
-    found = {
-        "unlike_road_share": _area(road & (smooth[inner] < UNLIKE_ROAD), base),
-    }
-    within, beyond = banks.within[inner] & seen, banks.beyond[inner] & seen
-    if within.any() and beyond.any():
-        found["contrast"] = float(smooth[inner][within].mean() - smooth[inner][beyond].mean())
-    return found
+    )[inner]
+    return {"contrast": float(smooth[within].mean() - smooth[beyond].mean())}
 
 
 def _of_streets(sheet: Sheet, tile: Tile, streets: Streets, base: float) -> dict[str, float]:
@@ -647,11 +684,11 @@ def _of_streets(sheet: Sheet, tile: Tile, streets: Streets, base: float) -> dict
     )
     counts, _ = alongside.sides(window, edges, aside)
     return {
-        "off_road_share": float(streets.own[here][off].sum()) * step / base,
-        "jump_share": float(streets.steady.jump[here].sum()) * step / base,
-        "attribute_share": float(np.nansum(apart)) * step / base,
-        "outer_line_share": float(counts[0]) * step * streets.typical / 2 / base,
-        "inner_line_share": float(counts[2]) * step * streets.typical / 2 / base,
+        "off_road_share": _beside(float(streets.own[here][off].sum()) * step, base),
+        "jump_share": _beside(float(streets.steady.jump[here].sum()) * step, base),
+        "attribute_share": _beside(float(np.nansum(apart)) * step, base),
+        "outer_line_share": _beside(float(counts[0]) * step * streets.typical / 2, base),
+        "inner_line_share": _beside(float(counts[2]) * step * streets.typical / 2, base),
     }
 
 
@@ -704,7 +741,7 @@ def _of_outline(
     away = outline & ~near
     inside = np.count_nonzero(away[inner])
     weighted = inside + OUTSIDE * (np.count_nonzero(away) - inside)
-    found = {"open_share": float(weighted) * AROUND_METRES / sheet.metres / base}
+    found = {"open_share": _beside(float(weighted) * AROUND_METRES / sheet.metres, base)}
     if count:
         found["closed_outline_share"] = int(np.count_nonzero((outline & near)[inner])) / count
     return found
@@ -732,6 +769,11 @@ def _thick(sheet: Sheet, tile: Tile, widest: float, base: float) -> float:
 
 def _area(pixels: NDArray[np.bool_], base: float) -> float:
     return int(np.count_nonzero(pixels)) / base
+
+
+def _beside(ground: float, base: float) -> float:
+    """Return the share of some ground in itself and the road, from 0 to 1."""
+    return ground / (ground + base)
 
 
 def in_pixels(geometries: NDArray[np.object_], grid: Grid) -> NDArray[np.object_]:

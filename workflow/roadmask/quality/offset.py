@@ -28,6 +28,8 @@ SEED = 1
 # A peak stands out if it rises this many times as far above the middling offset as nine in
 # ten of the offsets away from it do.
 CLEAR = 1.5
+# Pixels: the largest standard error with which an offset still stands out.
+MOST_SIGMA = 3.0
 # Pixels around a peak that belong to it.
 PEAK_RADIUS = 6
 
@@ -65,7 +67,7 @@ class Offset:
     sigma_right, sigma_up
         Standard errors, pixels.
     is_clear
-        Whether one offset stands out from all others.
+        Whether one offset stands out from all others, and is sure to a few pixels.
     blocks
         How many blocks had outlines.
     """
@@ -139,12 +141,14 @@ def estimate(blocks: list[Correlation]) -> Offset | None:
     sums = drawn.astype(np.float64) @ scores.reshape(len(usable), -1)
     found = np.array([peak(drawn_scores.reshape(LAGS, LAGS)) for drawn_scores in sums])
     sigma = found.std(axis=0)
+    # Where each draw of the blocks finds another offset, none is that of the sheet.
+    is_one = float(sigma.max()) <= MOST_SIGMA
     return Offset(
         right,
         up,
         float(sigma[0]),
         float(sigma[1]),
-        is_clear(scores.sum(axis=0)),
+        is_one and is_clear(scores.sum(axis=0)),
         len(usable),
     )
 

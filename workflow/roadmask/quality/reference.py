@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from shapely.geometry.base import BaseGeometry
 
 from roadmask.classes import ClassTable
 from roadmask.grid import Grid
@@ -144,7 +145,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Add the scores to the table of one scene; empty ones without a reference."""
+    """Add the scores to the table of one scene; empty ones where there is no reference."""
     rows = read_table(arguments.verdicts, COLUMNS)
     reference = source_from(arguments, "reference")
     scores: dict[str, float] = {}
@@ -155,17 +156,28 @@ def run(arguments: argparse.Namespace) -> None:
         road = names.index("road") + 1 if "road" in names else 1
         area = source_from(arguments, "area")
         with environment(), rasterio.open(arguments.mask) as mask:
-            scores = tile_ious(
-                mask,
-                manifest,
-                _polygons(reference, manifest.grid, "labels.reference"),
-                None if area is None else _polygons(area, manifest.grid, "area"),
-                road,
-            )
+            answer = _read(reference, manifest.grid, "labels.reference")
+            if answer:
+                scores = tile_ious(
+                    mask,
+                    manifest,
+                    PolygonWindows(manifest.grid, answer),
+                    None
+                    if area is None
+                    else PolygonWindows(manifest.grid, _read(area, manifest.grid, "area")),
+                    road,
+                )
+            else:
+                # No road at all can't be told from ground that the answer leaves out.
+                log.warning(
+                    "labels.reference: %s has no polygon on %s: its tiles get no score",
+                    reference.path,
+                    manifest.scene,
+                )
     scored = [{**row, SCORE: scores.get(row["tile"], math.nan)} for row in rows]
     write_table(arguments.output, SCORED_COLUMNS, scored)
 
 
-def _polygons(source: VectorSource, grid: Grid, key: str) -> PolygonWindows:
+def _read(source: VectorSource, grid: Grid, key: str) -> list[BaseGeometry]:
     layer = read_layer(source, grid, grid.crs, key=key, kind="polygons", must_reach=False)
-    return PolygonWindows(grid, list(layer.frame.geometry))
+    return list(layer.frame.geometry)

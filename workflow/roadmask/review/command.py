@@ -20,11 +20,14 @@ from roadmask.quality.columns import read_table
 from roadmask.quality.reference import SCORE, SCORED_COLUMNS
 from roadmask.raster import environment
 from roadmask.review.pictures import as_jpeg, label_paths
-from roadmask.selection import OUTSIDE_AREA, read_review
+from roadmask.selection import BY_REVIEW, OUTSIDE_AREA, read_review
 from roadmask.tile_pairs import PairedTiles
 
 log = logging.getLogger(__name__)
 
+# From here on a tile waits for a person: several times the doubt about one that nothing speaks
+# against.
+DOUBTFUL = 0.05
 # What a person is shown of a tile, in this order, as far as it was measured.
 NUMBERS = {
     "road_share": "road",
@@ -78,11 +81,15 @@ def run(arguments: argparse.Namespace) -> None:
     with environment():
         shown = list(_shown(chosen, arguments.tiles, arguments.masks))
     write_text(arguments.output, render(shown, earlier, len(rows)))
-    log.info("%s: %d of %d tiles", arguments.output, len(shown), len(rows))
+    waiting = sum(not tile["aside"] for tile in shown)
+    log.info(
+        "%s: %d of %d tiles are doubtful; %d more are shown aside",
+        *(arguments.output, waiting, len(rows), len(shown) - waiting),
+    )
 
 
 def most_doubtful(rows: Iterable[Mapping[str, str]], most: int) -> list[Mapping[str, str]]:
-    """Choose the tiles to show, the most doubtful first.
+    """Choose the tiles to show: those that wait for a person first, the worst of them in front.
 
     Tiles without picture or label are left out: there is nothing to see.
     """
@@ -93,7 +100,15 @@ def most_doubtful(rows: Iterable[Mapping[str, str]], most: int) -> list[Mapping[
         and float(row["nodata_share"]) < 1
         and float(row["unknown_share"]) < 1
     ]
-    return sorted(visible, key=lambda row: (-float(row["doubt"]), row["tile"]))[:most]
+    return sorted(visible, key=lambda row: (is_aside(row), -float(row["doubt"]), row["tile"]))[
+        :most
+    ]
+
+
+def is_aside(row: Mapping[str, str]) -> bool:
+    """Tell whether a tile needs no person: it is hardly doubtful, or a rule drops it anyway."""
+    by_rule = row["verdict"] == "drop" and not row["reason"].endswith(BY_REVIEW)
+    return by_rule or float(row["doubt"]) < DOUBTFUL
 
 
 def _shown(
@@ -112,6 +127,7 @@ def _shown(
         yield {
             "tile": row["tile"],
             "doubt": round(float(row["doubt"]), 3),
+            "aside": is_aside(row),
             "why": row["doubt_reason"],
             "rule": f"{row['verdict']}{': ' if row['reason'] else ''}{row['reason']}",
             "numbers": [
@@ -145,7 +161,8 @@ def render(shown: Sequence[Mapping[str, Any]], earlier: Mapping[str, str], count
     return template.render(
         version=__version__,
         count=count,
-        shown=len(shown),
+        waiting=sum(not tile["aside"] for tile in shown),
+        aside=sum(tile["aside"] for tile in shown),
         script=Markup(script),
         digest=digest,
         # Within a script element only its end tag needs care.

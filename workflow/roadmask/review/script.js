@@ -12,7 +12,7 @@ const items = tiles.map((tile, index) => {
     item.append(Object.assign(document.createElement("span"), { textContent: text }));
   }
   item.addEventListener("click", () => show(index));
-  element("list").append(item);
+  element(tile.aside ? "rest" : "list").append(item);
   return item;
 });
 
@@ -29,6 +29,7 @@ function show(index) {
   here = Math.max(0, Math.min(tiles.length - 1, index));
   const tile = tiles[here];
   items[here].classList.add("here");
+  if (tile.aside) element("aside").open = true;
   items[here].scrollIntoView({ block: "nearest" });
   element("picture").src = tile.picture;
   element("picture").alt = `Picture of ${tile.tile}`;
