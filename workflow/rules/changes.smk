@@ -19,7 +19,7 @@ use rule draw_lines as draw_map with:
     benchmark:
         "<benchmarks>/changes/map/lines/{scene}.tsv"
     params:
-        purpose="--for-comparison",
+        purpose=literal(["--for-comparison"]),
     message:
         "Drawing the map around {wildcards.scene}"
 
@@ -42,7 +42,7 @@ use rule label_scene as label_map with:
     benchmark:
         "<benchmarks>/changes/map/{scene}.tsv"
     params:
-        purpose="--for-comparison",
+        purpose=literal(["--for-comparison"]),
     message:
         "Labelling {wildcards.scene} by the map"
 
