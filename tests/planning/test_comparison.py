@@ -101,6 +101,10 @@ def test_a_new_flight_is_compared_and_training_is_not_touched(folder: Folder) ->
     assert not TRAINED & set(jobs)
     assert (jobs["draw_map"], jobs["label_map"], jobs["find_changes"]) == (2, 2, 1)
     assert jobs["convert_scene"] == 2
+    # What was made for the comparison is missed like everything else.
+    folder.pretend_done()
+    (folder.path / "results" / "changes" / "map" / "d.qml").unlink()
+    assert folder.jobs()["label_map"] == 1
 
 
 def test_where_nothing_lies_on_the_ground_no_label_is_made_for_the_comparison(

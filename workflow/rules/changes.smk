@@ -1,12 +1,3 @@
-rule changes:
-    input:
-        "<results>/changes/changes.gpkg",
-        "<results>/changes/changes.csv",
-        "<results>/changes/summary.json",
-    message:
-        "The changes are found"
-
-
 # Scenes that nothing is trained on have lines and labels of their own: whatever flight comes or
 # goes, no file that training reads is touched, and where the map ends no job fails.
 use rule draw_lines as draw_map with:
@@ -105,3 +96,18 @@ rule find_changes:
     shell:
         "python -m roadmask changes {params.files:q} {params.limits:q} --output {output.places:q}"
         " --log {log:q}"
+
+
+# What only people look at is named too: it would not be missed otherwise.
+rule changes:
+    input:
+        rules.find_changes.output,
+        expand(
+            [
+                *(rules.draw_map.output if PLAN.draws_lines else []),
+                *rules.label_map.output,
+            ],
+            scene=COMPARED.mapped,
+        ),
+    message:
+        "The changes are found"
