@@ -38,6 +38,14 @@ def test_new_scenes_are_compared_after_those_trained_on_flight_by_flight() -> No
     assert found.scenes == ("a", "b", "e", "c", "f")
     assert found.flights == ((TRAINING, 2), ("2026", 1), ("2025", 1), (TRAINING, 1))
     assert found.without == {"no mask": ("d",)}
+    assert found.files("m/{scene}.tif", "x/{scene}.tif") == [
+        "m/a.tif", "m/b.tif", "x/e.tif", "x/c.tif", "x/f.tif",
+    ]  # fmt: skip
+    assert found.arguments({"masks": ("<results>/{scene}", "<results>/x/{scene}")}, "r") == [
+        "--scenes=a/b", "--mapped-scenes=e/c/f", "--masks", "r/{scene}", "r/x/{mapped}",
+        *("--flight", TRAINING, "2", "--flight", "2026", "1", "--flight", "2025", "1"),
+        *("--flight", TRAINING, "1", "--without", "no mask", "d"),
+    ]  # fmt: skip
 
 
 @given(st.sets(st.text("ab/.", min_size=1, max_size=6)))
@@ -93,6 +101,10 @@ def test_a_new_flight_is_compared_and_training_is_not_touched(folder: Folder) ->
     assert not TRAINED & set(jobs)
     assert (jobs["draw_map"], jobs["label_map"], jobs["find_changes"]) == (2, 2, 1)
     assert jobs["convert_scene"] == 2
+    # What was made for the comparison is missed like everything else.
+    folder.pretend_done()
+    (folder.path / "results" / "changes" / "map" / "d.qml").unlink()
+    assert folder.jobs()["label_map"] == 1
 
 
 def test_where_nothing_lies_on_the_ground_no_label_is_made_for_the_comparison(

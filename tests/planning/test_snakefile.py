@@ -96,6 +96,8 @@ def test_every_output_is_asked_for(rules: dict[str, Rule], running: dict[str, Ru
     # The demo city has none from elsewhere; a ready model asks for them.
     needed.add("results/tone/flights/{flight}.json")
     for name, rule in running.items():
+        if name in ("draw_map", "label_map"):  # for scenes of prediction.paths, elsewhere
+            continue
         assert {of_one_scene(file) for file in rule.output} <= needed, name
 
 

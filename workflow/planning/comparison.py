@@ -35,6 +35,41 @@ class Comparison:
         """All scenes that are compared."""
         return (*self.labelled, *self.mapped)
 
+    def files(self, labelled: str, mapped: str) -> list[str]:
+        """Return a file of each scene, by a pattern with ``{scene}`` for either kind."""
+        return [
+            pattern.replace("{scene}", scene)
+            for pattern, scenes in ((labelled, self.labelled), (mapped, self.mapped))
+            for scene in scenes
+        ]
+
+    def arguments(self, files: Mapping[str, tuple[str, str]], results: str) -> list[str]:
+        """Return what the stage is told: patterns, flights, and why scenes are left out.
+
+        Parameters
+        ----------
+        files
+            The two patterns of each option.
+        results
+            The results folder, which stands as ``<results>`` in the patterns.
+        """
+        scenes = {"scene": self.labelled, "mapped": self.mapped}
+        options = {"scene": "--scenes", "mapped": "--mapped-scenes"}
+        fields = [field for field in scenes if scenes[field]]
+        told = [f"{options[field]}={'/'.join(scenes[field])}" for field in fields]
+        for option, patterns in files.items() if fields else ():
+            by_field = dict(zip(scenes, patterns, strict=True))
+            told.append(f"--{option}")
+            told += [
+                by_field[field].replace("<results>", results).replace("{scene}", f"{{{field}}}")
+                for field in fields
+            ]
+        for flight, count in self.flights:
+            told += ["--flight", flight, str(count)]
+        for reason, names in self.without.items():
+            told += ["--without", reason, *names]
+        return told
+
 
 def compare(
     training: Mapping[str, Source],

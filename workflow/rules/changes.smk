@@ -1,12 +1,3 @@
-rule changes:
-    input:
-        "<results>/changes/changes.gpkg",
-        "<results>/changes/changes.csv",
-        "<results>/changes/summary.json",
-    message:
-        "The changes are found"
-
-
 # Scenes that nothing is trained on have lines and labels of their own: whatever flight comes or
 # goes, no file that training reads is touched, and where the map ends no job fails.
 use rule draw_lines as draw_map with:
@@ -19,7 +10,7 @@ use rule draw_lines as draw_map with:
     benchmark:
         "<benchmarks>/changes/map/lines/{scene}.tsv"
     params:
-        purpose="--for-comparison",
+        purpose=literal(["--for-comparison"]),
     message:
         "Drawing the map around {wildcards.scene}"
 
@@ -42,7 +33,7 @@ use rule label_scene as label_map with:
     benchmark:
         "<benchmarks>/changes/map/{scene}.tsv"
     params:
-        purpose="--for-comparison",
+        purpose=literal(["--for-comparison"]),
     message:
         "Labelling {wildcards.scene} by the map"
 
@@ -52,61 +43,28 @@ COMPARED = PLAN.comparison
 IS_COMPARED = bool(COMPARED.scenes) or not PLAN.predicts_only
 
 
-def compared_files(labelled, mapped):
-    """Return a file of each compared scene: by one pattern where labels are trained on."""
-    return [
-        *expand(f"<results>/{labelled}", scene=COMPARED.labelled),
-        *expand(f"<results>/{mapped}", scene=COMPARED.mapped),
-    ]
-
-
-def compared_options():
-    """Return the same as patterns, the flights, and why other scenes are left out."""
-    kinds = [
-        ("--scenes", "scene", COMPARED.labelled, 0),
-        ("--mapped-scenes", "mapped", COMPARED.mapped, 1),
-    ]
-    kinds = [kind for kind in kinds if kind[2]]
-    return [
-        *(f"{option}={'/'.join(scenes)}" for option, _, scenes, _ in kinds),
-        *(
-            text
-            for name, paths in COMPARED_FILES.items()
-            if kinds
-            for text in (
-                f"--{name}",
-                *(
-                    f"{PLAN.settings.results}/{paths[which]}".replace(
-                        "{scene}", f"{{{field}}}"
-                    )
-                    for _, field, _, which in kinds
-                ),
-            )
-        ),
-        *(
-            text
-            for flight, count in COMPARED.flights
-            for text in ("--flight", flight, str(count))
-        ),
-        *(
-            text
-            for reason, scenes in COMPARED.without.items()
-            for text in ("--without", reason, *scenes)
-        ),
-    ]
-
-
+# By option: where the files lie for scenes whose label is trained on, and for the others.
 COMPARED_FILES = {
-    "masks": ("masks/{scene}.tif", "changes/map/{scene}.tif"),
-    "probabilities": ("predictions/probability/{scene}.tif",) * 2,
-    "predictions": ("predictions/{scene}.tif",) * 2,
+    "masks": ("<results>/masks/{scene}.tif", "<results>/changes/map/{scene}.tif"),
+    "probabilities": ("<results>/predictions/probability/{scene}.tif",) * 2,
+    "predictions": ("<results>/predictions/{scene}.tif",) * 2,
     **(
-        {"vectors": ("lines/{scene}.gpkg", "changes/map/lines/{scene}.gpkg")}
+        {
+            "vectors": (
+                "<results>/lines/{scene}.gpkg",
+                "<results>/changes/map/lines/{scene}.gpkg",
+            )
+        }
         if PLAN.draws_lines
         else {}
     ),
     **(
-        {"pieces": ("masks/{scene}_pieces.gpkg", "changes/map/{scene}_pieces.gpkg")}
+        {
+            "pieces": (
+                "<results>/masks/{scene}_pieces.gpkg",
+                "<results>/changes/map/{scene}_pieces.gpkg",
+            )
+        }
         if PLAN.labels_from_regions
         else {}
     ),
@@ -115,7 +73,7 @@ COMPARED_FILES = {
 
 rule find_changes:
     input:
-        **{name: many(compared_files(*paths)) for name, paths in COMPARED_FILES.items()},
+        **{name: many(COMPARED.files(*paths)) for name, paths in COMPARED_FILES.items()},
     output:
         places="<results>/changes/changes.gpkg",
         table="<results>/changes/changes.csv",
@@ -130,7 +88,7 @@ rule find_changes:
     resources:
         mem_mb=megabytes(2500),
     params:
-        files=literal(compared_options()),
+        files=literal(COMPARED.arguments(COMPARED_FILES, PLAN.settings.results)),
         limits=options("changes"),
         code=PLAN.code("changes"),
     message:
@@ -138,3 +96,18 @@ rule find_changes:
     shell:
         "python -m roadmask changes {params.files:q} {params.limits:q} --output {output.places:q}"
         " --log {log:q}"
+
+
+# What only people look at is named too: it would not be missed otherwise.
+rule changes:
+    input:
+        rules.find_changes.output,
+        expand(
+            [
+                *(rules.draw_map.output if PLAN.draws_lines else []),
+                *rules.label_map.output,
+            ],
+            scene=COMPARED.mapped,
+        ),
+    message:
+        "The changes are found"

@@ -17,7 +17,7 @@ rule draw_lines:
     resources:
         mem_mb=megabytes(1500),
     params:
-        purpose="",
+        purpose=literal([]),
         halo=options("lines.halo"),
         shift=options("labels.shift"),
         street_lines=literal(PLAN.layer("street_lines").arguments),
@@ -30,7 +30,7 @@ rule draw_lines:
     shell:
         "python -m roadmask lines {input.scene:q} --output {output.raster:q}"
         " --vectors {output.vectors:q} {params.halo:q} {params.shift:q} {params.street_lines:q}"
-        " {params.centerlines:q} {params.purpose} --log {log:q}"
+        " {params.centerlines:q} {params.purpose:q} --log {log:q}"
 
 
 rule cut_lines:

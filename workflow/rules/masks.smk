@@ -21,7 +21,7 @@ rule label_scene:
     resources:
         mem_mb=megabytes(2500),
     params:
-        purpose="",
+        purpose=literal([]),
         labels=literal(PLAN.label_options()),
         lines=given(lines="lines", vectors="vectors"),
         pieces=written(pieces="pieces"),
@@ -39,7 +39,7 @@ rule label_scene:
     shell:
         "python -m roadmask masks {input.scene:q} --output {output.mask:q} {params.labels:q}"
         " {params.lines:q} {params.pieces:q} {params.raster:q} {params.polygons:q} {params.islands:q}"
-        " {params.area:q} {params.purpose} --log {log:q}"
+        " {params.area:q} {params.purpose:q} --log {log:q}"
 
 
 rule cut_masks:
