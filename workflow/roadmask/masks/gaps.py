@@ -257,7 +257,8 @@ def _shortened(starts: np.ndarray, ends: np.ndarray, shorter: float) -> np.ndarr
 def _other_ends(ends: LooseEnds, one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """Tell between which two ends another one is, as at a street's mouth."""
     ways = _segments(ends.xy[one], ends.xy[two])
-    way, end = shapely.STRtree(shapely.points(ends.xy)).query(ways, "dwithin", distance=ONWARD)
+    points = np.asarray(shapely.points(ends.xy))
+    way, end = shapely.STRtree(points).query(ways, "dwithin", distance=ONWARD)
     start, span = ends.xy[one[way]], ends.xy[two[way]] - ends.xy[one[way]]
     along = ((ends.xy[end] - start) * span).sum(axis=1) / (span**2).sum(axis=1)
     found = np.zeros(len(ways), bool)
