@@ -6,6 +6,10 @@ then opened by the least width: strips along a curb that is a few pixels off, cr
 over it and the narrow parts of a blot vanish, while a street stays. What is left is measured
 along and across; whether it is a street is judged once it is joined across sheets.
 
+A new street often fades: the network knows its mouth at the road that it knows, and is less and
+less sure further in. So a new street that begins at a road is followed to where the picture shows
+half of what even odds need; its surface is judged by the part above them.
+
 Streets that only the centerlines hold are on no raster: they are walked along, and looked at
 across, one feature after the other.
 """
@@ -13,8 +17,8 @@ across, one feature after the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import cv2
@@ -44,6 +48,12 @@ INNER: Final = 0.8
 NO_ROAD_NEAR: Final = 0.3
 """Share of road across twice the width up to which a centerline has none: more, and it is
 the centerline of a road that lies a little beside it."""
+FADED: Final = EVEN_ODDS / 2
+"""How much of a road the picture shows at least where a new street is followed to."""
+WIDENED: Final = 1.5
+"""How much wider a street may be where it is followed to; more is a yard around it."""
+SHARED: Final = 0.5
+"""Share of the part above even odds that lies in the street it is followed to."""
 USUAL_WIDTH: Final = 9.0
 """Metres of a street whose width nobody gives: two lanes and parked cars."""
 
@@ -115,26 +125,68 @@ def find_ground(
     Candidate
         ``demolished`` and ``new``.
     """
+    # Nothing beyond the ground that is known counts.
+    gone, free = sheet.known & sheet.on_map, sheet.known & ~sheet.on_map
+    yield from _blots("demolished", sheet, gone, ~sheet.in_picture, least_width, lines)
+    sure = list(_blots("new", sheet, free, sheet.in_picture, least_width, lines))
+    faded = list(_blots("new", sheet, free, sheet.shown >= FADED, least_width, lines))
+    yield from _followed(sure, faded)
+
+
+def _blots(
+    kind: Kind,
+    sheet: Sheet,
+    ground: Mask,
+    differs: Mask,
+    least_width: float,
+    lines: gpd.GeoDataFrame | None,
+) -> Iterator[Candidate]:
+    """Measure the ground of one kind on which map and picture differ, blot by blot."""
     brush = _brush(sheet, least_width / 2)
-    on_map, in_picture, known = sheet.on_map, sheet.in_picture, sheet.known
-    # Read by every blot that is measured; nothing beyond the ground that is known counts.
-    kinds: tuple[tuple[Kind, Mask, Mask], ...] = (
-        ("demolished", known & on_map, ~in_picture),
-        ("new", known & ~on_map, in_picture),
+    closed = _morph(ground & differs, cv2.MORPH_CLOSE, brush) & ground
+    opened = _morph(closed, cv2.MORPH_OPEN, brush)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        opened.astype(np.uint8), connectivity=4
     )
-    for kind, ground, differs in kinds:
-        closed = _morph(ground & differs, cv2.MORPH_CLOSE, brush) & ground
-        opened = _morph(closed, cv2.MORPH_OPEN, brush)
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(
-            opened.astype(np.uint8), connectivity=4
-        )
-        least = least_width**2 / math.prod(sheet.metres)
-        for number in range(1, count):
-            left, top, width, height, pixels = (int(value) for value in stats[number])
-            if pixels < least:
-                continue
-            inside = slice(top, top + height), slice(left, left + width)
-            yield _measured(kind, sheet, labels, number, inside, least_width, lines)
+    least = least_width**2 / math.prod(sheet.metres)
+    for number in range(1, count):
+        left, top, width, height, pixels = (int(value) for value in stats[number])
+        if pixels < least:
+            continue
+        inside = slice(top, top + height), slice(left, left + width)
+        yield _measured(kind, sheet, labels, number, inside, least_width, lines)
+
+
+def _followed(sure: Sequence[Candidate], faded: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Yield new streets, each one that begins at a road as long as the picture lets it be followed.
+
+    Parameters
+    ----------
+    sure
+        What lies above even odds.
+    faded
+        What lies above the lower level, each around some of `sure` or none.
+
+    Yields
+    ------
+    Candidate
+        All of `sure`. Where what one of these is followed to is longer, but not wider, it has that
+        one's ground and shape, and keeps its own surface.
+    """
+    tree = shapely.STRtree([part.ground for part in faded])
+    for part in sure:
+        longer = part
+        if part.contact > 0:
+            around = [
+                faded[k]
+                for k in tree.query(part.ground)
+                if part.ground.intersection(faded[k].ground).area > SHARED * part.ground.area
+            ]
+            for grown in around:
+                is_wider = grown.width > WIDENED * part.width
+                if not is_wider and grown.area / grown.width > longer.area / longer.width:
+                    longer = replace(grown, shown=part.shown, around=part.around)
+        yield longer
 
 
 def _brush(sheet: Sheet, radius: float) -> npt.NDArray[np.uint8]:
