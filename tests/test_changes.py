@@ -73,6 +73,7 @@ class City:
     sheets: tuple[float, ...] = (0.0,)
     flights: tuple[str, ...] = ()
     sure: float = 0.95
+    faint: BaseGeometry = NONE
     unknown: BaseGeometry = NONE
 
     def write(self) -> list[str]:
@@ -85,6 +86,7 @@ class City:
             label = burnt(self.on_map, transform).astype(np.uint8)
             label[burnt(self.unknown, transform)] = 255
             chance = np.where(burnt(self.shown, transform), self.sure, 1 - self.sure)
+            chance[burnt(self.faint, transform)] = 0.35
             noise = np.random.default_rng(number).normal(0, 0.03, chance.shape)
             steps = np.clip(np.round(254 * (chance + noise)), 0, 254).astype(np.uint8)
             for key, folder, values in (
@@ -230,6 +232,27 @@ def test_a_crown_over_a_new_street_does_not_cut_it_in_two(tmp_path):
     shown = shapely.union(STREETS, LANE).difference(crown)
     [place] = City(tmp_path, shown=shown).changes().itertuples()
     assert place.length == pytest.approx(110, abs=14)
+
+
+@pytest.mark.parametrize(
+    ("mouth", "faint", "length"),
+    [
+        (box(380, -232, 400, -180), NONE, None),
+        (box(380, -232, 400, -180), box(380, -180, 400, -120), 112),
+        # Nothing begins at a road; a yard around it is no street.
+        (box(380, -200, 400, -150), box(380, -150, 400, -60), None),
+        (box(380, -232, 400, -180), box(330, -180, 450, -60), None),
+    ],
+)
+def test_a_new_street_is_followed_where_the_picture_grows_less_sure(tmp_path, mouth, faint, length):
+    city = City(tmp_path, shown=shapely.union(STREETS, mouth), faint=faint)
+    places = city.changes("--changes.min_length=80 ft")
+    assert list(places["length"].round()) == (
+        [] if length is None else [pytest.approx(length, abs=10)]
+    )
+    if length is not None:
+        # The mouth's surface, not the mean of all.
+        assert places["shown"][0] > 0.9
 
 
 # What is no street is not listed
