@@ -100,7 +100,7 @@ class Page(HTMLParser):
         return [row for row in self.cells if tuple(row[: len(start)]) == start]
 
 
-WINDOWS = {"window": 512, "halo": 96, "step": 320}
+WINDOWS = {"window": 512, "halo": 96, "step": 320, "pixel_metres": 0.1524}
 
 
 @dataclass
@@ -684,6 +684,15 @@ def test_a_scene_of_other_pixels_than_those_trained_on_is_named(tmp_path):
     made = City(tmp_path, card=card).write()
     text = " ".join(made.page(trained=False).words)
     assert "east: its pixels measure 0.152 m, those that the network was trained on 0.3 m" in text
+
+
+def test_a_scene_resampled_to_the_pixels_trained_on_is_not_named(tmp_path):
+    made = City(tmp_path, card=replace(CARD, pixel_metres=0.3)).write()
+    record = made.results / "predictions" / "east.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"pixel_metres": 0.3}))
+    text = " ".join(made.page(trained=False).words)
+    assert "east: its pixels measure" not in text
+    assert "west: its pixels measure" in text
 
 
 def test_what_is_to_be_looked_at_stays_readable(tmp_path, monkeypatch):

@@ -436,13 +436,12 @@ def _remarks_on_pixels(sources: Sources) -> Iterator[str]:
     """Yield the scenes that show the network ground of another size than it learned."""
     trained_on = sources.card.pixel_metres
     for scene in sources.scenes:
-        if not scene.is_predicted or scene.grid.crs is None or trained_on is None:
+        if scene.seen_metres is None or scene.grid.crs is None or trained_on is None:
             continue
-        here = scene.grid.ground_sample_distance
-        if abs(here / trained_on - 1) > PIXEL_SIZE_SLACK:
+        if abs(scene.seen_metres / trained_on - 1) > PIXEL_SIZE_SLACK:
             yield (
-                f"{scene.name}: its pixels measure {here:.3g} m, those that the network was "
-                f"trained on {trained_on:.3g} m"
+                f"{scene.name}: its pixels measure {scene.seen_metres:.3g} m, those that the "
+                f"network was trained on {trained_on:.3g} m"
             )
 
 

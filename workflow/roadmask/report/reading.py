@@ -99,6 +99,9 @@ class Scene:
         Whether there is a prediction of it.
     seen_bands
         Which of its bands the network saw, in the network's order; None where it saw none.
+    seen_metres
+        The side of a pixel as the network saw it, which may have been resampled; None where it
+        saw none.
     """
 
     name: str
@@ -110,6 +113,7 @@ class Scene:
     shares: dict[str, float] | None
     is_predicted: bool
     seen_bands: tuple[int, ...] | None
+    seen_metres: float | None
 
     @cached_property
     def facts(self) -> dict[str, str]:
@@ -241,15 +245,16 @@ def read_sources(paths: Paths) -> Sources:
         If a file is missing or not what its stage writes.
     """
     evaluated = paths.evaluation
-    records = [_read_json(paths.record(name)) for name in paths.predicted]
+    records = {name: _read_json(paths.record(name)) for name in paths.predicted}
+    first = records[paths.predicted[0]]
     split = None if paths.dataset is None else paths.dataset.with_name("split.gpkg")
     return Sources(
         paths=paths,
-        scenes=tuple(_read_scene(paths, name) for name in _all_names(paths)),
+        scenes=tuple(_read_scene(paths, name, records.get(name)) for name in _all_names(paths)),
         card=read_joint_card(paths.models),
         model_sha256=tuple(sha256(path) for path in paths.models),
-        windows=Windows(records[0]["window"], records[0]["halo"], records[0]["step"]),
-        seam=_seam(records),
+        windows=Windows(first["window"], first["halo"], first["step"]),
+        seam=_seam(list(records.values())),
         history=None if paths.history is None else tuple(_read_history(paths.history)),
         selection=None if paths.selection is None else _read_json(paths.selection),
         dataset=None if paths.dataset is None else _read_json(paths.dataset),
@@ -288,7 +293,7 @@ def _all_names(paths: Paths) -> list[str]:
     return sorted({*paths.predicted, *paths.labelled})
 
 
-def _read_scene(paths: Paths, name: str) -> Scene:
+def _read_scene(paths: Paths, name: str, record: Mapping[str, Any] | None) -> Scene:
     shares = None
     if name in paths.labelled:
         shares = dict(_read_json(paths.mask(name).with_suffix(".json"))["shares"])
@@ -302,8 +307,9 @@ def _read_scene(paths: Paths, name: str) -> Scene:
             source=tags.get("ROADMASK_SOURCE", ""),
             georeference=tags.get("ROADMASK_GEOREFERENCE", ""),
             shares=shares,
-            is_predicted=name in paths.predicted,
-            seen_bands=_seen_bands(paths.prediction(name)) if name in paths.predicted else None,
+            is_predicted=record is not None,
+            seen_bands=None if record is None else _seen_bands(paths.prediction(name)),
+            seen_metres=None if record is None else record["pixel_metres"],
         )
 
 
