@@ -23,6 +23,8 @@ PLAN.require_label_rasters()
 PLAN.require_bands_of_network()
 logger.addFilter(shorten)
 plan_alone(workflow, Path(PLAN.settings.results), logger.warning)
+for remark in PLAN.remarks:
+    logger.warning(remark)
 
 
 pathvars:

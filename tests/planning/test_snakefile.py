@@ -283,6 +283,24 @@ def test_a_ready_model_touches_no_label_and_no_training(own_folder: Folder) -> N
     }
 
 
+def test_half_a_map_beside_a_ready_model_is_told_of(own_folder: Folder) -> None:
+    (own_folder.path / "ready.keras").touch()
+    prediction = {"model": "ready.keras", "paths": ["imagery/a.jp2"]}
+    words = (
+        "street_lines.path: is not set, and labels.method: regions needs it; "
+        "without it there is no map, so changes are left out"
+    )
+    for drawn, is_told in ((["centerlines"], True), (["centerlines", "street_lines"], False)):
+        layers = {name: {"path": f"{name}.geojson"} for name in drawn}
+        for name in drawn:
+            (own_folder.path / f"{name}.geojson").touch()
+        own_folder.write_config({"dataset": "own", "prediction": prediction} | layers)
+        done = own_folder.snakemake("--dry-run")
+        assert done.returncode == 0, done.stdout
+        assert (words in done.stdout) == is_told
+        assert ("find_changes" in done.stdout) != is_told
+
+
 def test_in_pixel_mode_there_are_no_mosaics(folder: Folder) -> None:
     config = pictures(folder.path)
     config["imagery"]["georeference"] = "pixel"

@@ -359,6 +359,23 @@ class Plan:
         """Whether there is a map to hold pictures against, whatever is trained on."""
         return not any(checks.missing_label_sources(self.settings))
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a person should know before the run that is no reason to refuse it."""
+        settings = self.settings
+        map_paths = (
+            settings.street_lines.path,
+            settings.centerlines.path,
+            settings.labels.polygons.path,
+            settings.labels.raster.path,
+        )
+        if not self.predicts_only or settings.in_pixels or not any(map_paths):
+            return []
+        return [
+            f"warning: {problem}; without it there is no map, so changes are left out"
+            for problem in checks.missing_label_sources(settings)
+        ]
+
     @cached_property
     def comparison(self) -> Comparison:
         """Which scenes are held against the map."""
