@@ -401,7 +401,10 @@ def test_a_list_of_vectors_stands_for_its_files(results, tmp_path):
     shutil.copytree(results, tmp_path / "results")
     folder = tmp_path / "results" / "vectors"
     shutil.copy(folder / "roads.gpkg", folder / "other.gpkg")
-    entries = [{"file": "other.gpkg", "group": "b"}, {"file": "roads.gpkg", "group": "a"}]
+    entries = [
+        {"file": "other.gpkg", "group": "epsg2263_1"},
+        {"file": "roads.gpkg", "group": "epsg2263_0.5"},
+    ]
     made = Made(
         pictures=tmp_path / "results" / "mosaics" / "scenes.json", vectors=folder / "roads.json"
     )
@@ -410,7 +413,7 @@ def test_a_list_of_vectors_stands_for_its_files(results, tmp_path):
         (folder / "roads.json").write_text(json.dumps({"files": entries}))
         return [layer.name for layer in describe(made, tmp_path / "results").groups[0].layers]
 
-    assert names() == [f"{layer} ({group})" for layer in NETWORK for group in "ab"]
+    assert names() == [f"{layer} (epsg2263 {size})" for layer in NETWORK for size in ("0.5", "1")]
     del entries[0]
     assert names() == NETWORK
 

@@ -129,7 +129,7 @@ def vector_layers(path: Path | None, folder: Path, looks: Mapping[str, Look]) ->
                 plain, place = _parted(name)
                 look = looks.get(plain, Look(_plain))
                 rank = order.index(plain) if plain in looks else len(order)
-                place = place or group
+                place = (place or group).replace("_", " ")
                 named = look.title or plain
                 title = f"{named} ({place})" if place else named
                 found.append((rank, title, _layer(file, name, title, folder, look)))
