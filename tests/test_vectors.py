@@ -718,9 +718,12 @@ def test_a_second_run_writes_the_same_and_takes_away_what_is_stale(
     before = whole_city.with_name("roads.gpkg").read_bytes()
     stale = whole_city.with_name("roads_epsg4326_1.gpkg")
     stale.touch()
+    beside = stale.with_name("roads_epsg4326_1.gpkg.aux.xml")  # GDAL's, of who read it
+    beside.touch()
     draw(whole_city.parents[1])
     assert whole_city.with_name("roads.gpkg").read_bytes() == before
     assert not stale.exists()
+    assert not beside.exists()
 
 
 def test_sheets_of_two_pixel_sizes_and_pictures_without_crs(tmp_path: Path) -> None:

@@ -36,12 +36,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{final.stem}.part{final.suffix}")
-    _remove_with_side_files(temporary)
+    remove_with_side_files(temporary)
     try:
         yield temporary
         temporary.replace(final)
     finally:
-        _remove_with_side_files(temporary)
+        remove_with_side_files(temporary)
 
 
 @contextmanager
@@ -61,11 +61,11 @@ def scratch_file(path: str | Path) -> Iterator[Path]:
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     scratch = final.with_name(f".{final.stem}.scratch{final.suffix}")
-    _remove_with_side_files(scratch)
+    remove_with_side_files(scratch)
     try:
         yield scratch
     finally:
-        _remove_with_side_files(scratch)
+        remove_with_side_files(scratch)
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _remove_with_side_files(path: Path) -> None:
+def remove_with_side_files(path: Path) -> None:
     """Remove `path` and what GDAL and SQLite may have put beside it."""
     path.unlink(missing_ok=True)
     for ending in (".aux.xml", ".ovr", ".msk", ".tmp", "-journal", "-wal", "-shm"):

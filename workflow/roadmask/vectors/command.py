@@ -24,7 +24,7 @@ import shapely
 
 from roadmask.distance import Distance, parse_distance
 from roadmask.errors import InputError
-from roadmask.files import write_json
+from roadmask.files import remove_with_side_files, write_json
 from roadmask.processes import end_with_parent
 from roadmask.provenance import made_from
 from roadmask.raster import environment
@@ -206,7 +206,7 @@ def write_vectors(
             )
     for path in sorted(output.parent.glob("roads*.gpkg")):
         if path not in paths:
-            path.unlink()
+            remove_with_side_files(path)
     write_json(output, {"files": listed})
     return paths
 
