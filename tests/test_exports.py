@@ -157,6 +157,15 @@ class TestFormats:
         with pytest.raises(SettingError, match=r"model\.export: onnx needs onnx"):
             exports.write_onnx(None, make_card((1,), ("road",)), tmp_path / "model.onnx")
 
+    def test_what_tflite_has_no_operation_for_is_named_in_a_line(self, tmp_path):
+        inputs = keras.Input((None, None, 1))
+        model = keras.Model(inputs, keras.ops.erfinv(inputs), name="strange")
+        with pytest.raises(SettingError, match=r"export: tflite can't hold strange \(") as caught:
+            exports.write_tflite(model, make_card((1,), ("road",)), tmp_path / "model.tflite")
+        assert "ERFINV" in str(caught.value).upper()
+        assert len(str(caught.value)) < 400
+        assert not (tmp_path / "model.tflite").exists()
+
     def test_an_unknown_format_is_refused(self, tmp_path):
         with pytest.raises(SettingError, match=r"model\.export: 'pickle' is no format"):
             exports.write_formats(None, make_card((1,), ("road",)), ("pickle",), [], tmp_path)

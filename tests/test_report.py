@@ -636,6 +636,8 @@ def test_pictures_that_lie_nowhere(tmp_path):
     check_accessible(found)
     assert not [drawing for drawing in found.all("svg") if drawing.get("class") == "map"]
     assert any("a whole picture belongs to one split" in words for words in found.words)
+    assert any(" pixels on 1 picture." in words for words in found.words)
+    assert "Confusion matrix: pixels and their share of the row" in found.words
 
 
 def test_a_label_of_one_value_is_named(city):

@@ -118,8 +118,9 @@ class TestDevices:
         assert "the first machine writes the model" in logs[1]
         assert_same_history(history(tmp_path), history(mirrored))
 
-    def test_several_machines_need_their_addresses(self, monkeypatch):
-        monkeypatch.delenv("TF_CONFIG", raising=False)
+    @pytest.mark.parametrize("text", ["", "{'cluster':", '{"cluster": {}}', "[]"])
+    def test_several_machines_need_their_addresses(self, monkeypatch, text):
+        monkeypatch.setenv("TF_CONFIG", text)
         with pytest.raises(SettingError, match=r"training\.strategy.*TF_CONFIG"):
             devices.chosen_strategy(replace(QUICK, strategy="multi_worker"))
 

@@ -109,6 +109,13 @@ def test_networks_are_as_the_package_has_them() -> None:
         ("tiles: {siz: 3}", "tiles.siz: there is no such key. Did you mean tiles.size?"),
         ("tile: 3", "tile: there is no such key. Did you mean tiles?"),
         ("max_road_share: 1", "Did you mean selection.max_road_share?"),
+        (
+            "training: {augmentation: {flip: 1}}",
+            "training.augmentation.flip: there is no such key. "
+            "Did you mean training.augmentation.flip_horizontal?",
+        ),
+        ("training: {rate: 0.1}", "Did you mean training.learning_rate?"),
+        ("training: {bach_size: 3}", "Did you mean training.batch_size?"),
         ("tiles.size: 3", "Write it as tiles: {size: …}"),
         ("tiles: {size: 12.5}", "tiles.size: 12.5 stands where a whole number is needed"),
         ("tiles: {size: true}", "tiles.size: true stands where a whole number is needed"),

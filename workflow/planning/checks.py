@@ -154,13 +154,18 @@ def _suggestion(key: str) -> str:
     if key in known:  # written with its dot in one piece
         head, _, tail = key.partition(".")
         return f". Write it as {head}: {{{tail}: …}}"
-    siblings = [name for name in known if name.rpartition(".")[0] == section]
-    near = difflib.get_close_matches(key, siblings, 1, 0.6) or difflib.get_close_matches(
-        key, known, 1, 0.5
+    # What all keys of a section begin with says nothing of which was meant.
+    last = key.rpartition(".")[2]
+    siblings = {
+        name.rpartition(".")[2]: name for name in known if name.rpartition(".")[0] == section
+    }
+    near = (
+        [name for tail, name in siblings.items() if last in tail.split("_")]
+        or [siblings[tail] for tail in difflib.get_close_matches(last, siblings, 1, 0.6)]
+        or [name for name in known if name.rpartition(".")[2] == last]
     )
-    if not near:
-        last = key.rpartition(".")[2]
-        near = [name for name in known if name.rpartition(".")[2] == last]
+    if not near and not siblings:
+        near = difflib.get_close_matches(key, known, 1, 0.5)
     return f". Did you mean {near[0]}?" if near else ""
 
 

@@ -51,7 +51,7 @@ def chosen_strategy(settings: TrainingSettings) -> tf.distribute.Strategy:
 
 def _strategy(settings: TrainingSettings) -> tf.distribute.Strategy:
     if settings.strategy == "multi_worker":
-        if "cluster" not in json.loads(os.environ.get(CLUSTER) or "{}"):
+        if not _names_machines(os.environ.get(CLUSTER, "")):
             raise SettingError(
                 "training.strategy",
                 f"multi_worker needs the machines' addresses, and {CLUSTER} names none",
@@ -63,6 +63,14 @@ def _strategy(settings: TrainingSettings) -> tf.distribute.Strategy:
         devices = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.get_strategy()
+
+
+def _names_machines(text: str) -> bool:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(content, dict) and bool(content.get("cluster"))
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -42,6 +42,8 @@ OPSET = 18
 TILES = 4
 # Of a probability: 1/254 is the smallest step that predictions are stored in.
 LARGEST_DIFFERENCE = 1e-3
+# Characters of a converter's message that are shown.
+MOST_SAID = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -213,7 +215,10 @@ def write_onnx(model: keras.Model, card: Card, path: Path) -> Answer:
     onnx.helper.set_model_props(converted, properties)
     with replacing(path) as temporary:
         onnx.save(converted, temporary)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    quiet = onnxruntime.SessionOptions()
+    # Errors alone: it warns, in colour, of attributes that tf2onnx still writes.
+    quiet.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), quiet, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
 
     def answer(pictures: Array) -> NDArray[np.float32]:
@@ -224,13 +229,29 @@ def write_onnx(model: keras.Model, card: Card, path: Path) -> Answer:
 
 
 def write_tflite(model: keras.Model, card: Card, path: Path) -> Answer:
-    """Write TensorFlow Lite, for telephones and drones."""
+    """Write TensorFlow Lite, for telephones and drones.
+
+    Raises
+    ------
+    SettingError
+        If it has no operation for a part of the network.
+    """
     import tensorflow as tf  # noqa: PLC0415
+    from tensorflow.lite.python.convert import ConverterError  # noqa: PLC0415
 
     # Not straight from the function: such a file answers with NaN (TensorFlow 2.21, Keras 3.15).
     with tempfile.TemporaryDirectory() as folder:
         _save_serving(model, card, Path(folder))
-        content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        try:
+            content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        except ConverterError as error:
+            # Its message goes on for pages, the network in the compiler's words among them.
+            said = next(filter(None, map(str.strip, str(error).splitlines())), "no reason given")
+            raise SettingError(
+                "model.export",
+                f"tflite can't hold {model.name} ({said[:MOST_SAID]})",
+                "Leave tflite out; onnx and savedmodel hold every network",
+            ) from None
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     interpreter = tf.lite.Interpreter(str(path))
