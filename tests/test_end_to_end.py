@@ -165,14 +165,14 @@ def test_qgis_opens_all_of_it(finished, tmp_path):
     told = look(finished / "results" / "roads.qgz", tmp_path / "out", "--size", "300", "150")
     groups = {name: [layer["name"] for layer in held] for name, held in told["groups"].items()}
     expected = {
-        "Road network": ["nodes", "edges", "roads"],
-        "Split": ["tiles", "blocks"],
-        "Pieces of ground": ["throats", "pieces"],
-        "Predictions": ["prediction", "probability of road"],
-        "Labels": ["mask"],
-        "Pictures": ["picture"],
+        "Road network": ["Crossings and ends", "Centerlines", "Road polygons"],
+        "Split": ["Tiles by split", "Blocks by split"],
+        "Pieces of ground": ["Throats", "Pieces of ground"],
+        "Predictions": ["Prediction", "Probability of road"],
+        "Labels": ["Mask"],
+        "Pictures": ["Picture"],
     }
-    assert groups.items() >= expected.items()
+    assert {name: groups[name] for name in expected} == expected
     assert all(layer["valid"] for held in told["groups"].values() for layer in held)
     assert told["crs"] == "EPSG:2263"
     assert told["extent"] == [WEST, NORTH - SHEET * PIXEL, WEST + 2 * SHEET * PIXEL, NORTH]
@@ -294,7 +294,7 @@ def test_a_review_in_a_browser_reruns_selection_and_what_follows(finished, repos
     steps = {step_of(rule) for rule in re.findall(r"^(\w+) +\d+$", table, re.MULTILINE)}
     assert steps - {None} == {
         "selection", "dataset", "model", "exports", "predictions", "vectors", "changes",
-        "evaluation", "report",
+        "evaluation", "project", "report",
     }  # fmt: skip
     assert "measure_tiles" not in planned
 

@@ -1025,6 +1025,14 @@ def test_bands_in_another_order_stand_for_the_networks(tmp_path, pixelwise):
     assert_nearest(read(tmp_path / "out/probability/a.tif")[0], formula(picture))
 
 
+def test_a_grey_picture_stands_for_all_colours(tmp_path, pixelwise):
+    grey = picture_of(40, 40, bands=1)
+    scene = write_scene(tmp_path / "a.tif", grid_at(0, 0, 40, 40), grey)
+    assert predict(pixelwise, tmp_path / "out", scene, extra=("--prediction.bands", "1,1,1")) == 0
+    probability = read(tmp_path / "out/probability/a.tif")[0]
+    assert_nearest(probability, formula(np.repeat(grey, 4, axis=0)))
+
+
 @pytest.mark.parametrize(
     ("dtype", "scale", "words"),
     [

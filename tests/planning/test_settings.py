@@ -286,6 +286,11 @@ def test_a_file_is_laid_over_the_defaults_key_by_key() -> None:
     assert laid.class_values == {"roof": 3}  # without the default's road
 
 
+def test_a_grey_picture_may_stand_for_all_colours() -> None:
+    text = "prediction: {bands: [1, 1, 1], paths: [a.jp2]}"
+    assert settings(text).prediction.bands == [1, 1, 1]
+
+
 def test_a_pixel_may_be_no_number() -> None:
     assert argument("k", settings("imagery: {nodata: .nan}").imagery.nodata) == "--k=nan"
 

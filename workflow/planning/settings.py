@@ -704,13 +704,12 @@ class Prediction(Section):
         Annotated[
             list[Annotated[int, Field(ge=1, le=65535)]],
             Field(min_length=1),
-            AfterValidator(_check_bands),
         ]
         | None
     ) = Field(
         default=None,
-        description="the bands of imagery that is not trained on which stand for the model's; "
-        "null: those of the same numbers",
+        description="the bands of imagery that is not trained on which stand for the model's, one "
+        "for several if need be; null: those of the same numbers",
     )
     resample: bool = Field(
         default=False,

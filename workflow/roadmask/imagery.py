@@ -29,7 +29,7 @@ BANDS_KEY = "imagery.bands"
 SAMPLE_SIDE = 512
 
 
-def parse_bands(text: str, key: str = BANDS_KEY) -> tuple[int, ...]:
+def parse_bands(text: str, key: str = BANDS_KEY, *, repeated: bool = False) -> tuple[int, ...]:
     """Read ``1,2,3``.
 
     Parameters
@@ -38,11 +38,14 @@ def parse_bands(text: str, key: str = BANDS_KEY) -> tuple[int, ...]:
         The numbers.
     key
         What holds them.
+    repeated
+        Whether one band may stand there several times, as that of a grey picture which stands
+        for all colours.
 
     Raises
     ------
     SettingError
-        If it is no list of band numbers, each once.
+        If it is no list of band numbers, each once unless they may be `repeated`.
     """
     try:
         bands = tuple(int(part) for part in text.split(","))
@@ -50,10 +53,9 @@ def parse_bands(text: str, key: str = BANDS_KEY) -> tuple[int, ...]:
         raise SettingError(
             key, f"{text!r} is no list of band numbers", "Write one as [1, 2, 3]"
         ) from error
-    if min(bands) < 1 or len(set(bands)) < len(bands):
-        raise SettingError(
-            key, f"{text!r}: bands count from 1, each once", "Write them as [1, 2, 3]"
-        )
+    once = "" if repeated else ", each once"
+    if min(bands) < 1 or (once and len(set(bands)) < len(bands)):
+        raise SettingError(key, f"{text!r}: bands count from 1{once}", "Write them as [1, 2, 3]")
     return bands
 
 

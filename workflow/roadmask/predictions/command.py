@@ -268,7 +268,7 @@ def _settings(arguments: argparse.Namespace, card: Card, lattice: Lattice) -> Se
     names = classes if card.outputs == 1 else ("other", *classes)
     bands = tuple(card.bands)
     if arguments.bands is not None:
-        bands = parse_bands(arguments.bands, PREDICTION_BANDS)
+        bands = parse_bands(arguments.bands, PREDICTION_BANDS, repeated=True)
         if len(bands) != len(card.bands):
             raise SettingError(
                 PREDICTION_BANDS,

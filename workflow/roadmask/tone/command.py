@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
             card = read_card(arguments.model)
             bands, scale = card.bands, card.scale
         if arguments.stand_ins is not None:
-            bands = parse_bands(arguments.stand_ins, "prediction.bands")
+            bands = parse_bands(arguments.stand_ins, "prediction.bands", repeated=True)
         if arguments.model is not None:
             check_network_bands(
                 scene, bands, arguments.model.name, are_stand_ins=arguments.stand_ins is not None
