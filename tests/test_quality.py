@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -27,17 +28,25 @@ from roadmask.quality import alongside, evidence, offset
 from roadmask.quality.alongside import LabelWindow
 from roadmask.quality.appearance import cell_pixels, cell_values, road_likeness
 from roadmask.quality.columns import MEASURES, Evidence, PieceSums, Shares, read_table
-from roadmask.quality.command import Measured, with_neighbours
+from roadmask.quality.command import GOOD_AGREEMENT, Measured, with_neighbours, with_usual_edges
 from roadmask.quality.doubt import SIGNS, doubt, readings
 from roadmask.quality.edges import length, outline_edges, picture_edges
 from roadmask.quality.offset import REACH, Correlation, correlate, estimate, peak
 from roadmask.quality.pieces import Pieces
 from roadmask.quality.reference import distribution, tile_iou
-from roadmask.quality.shares import sharpness
+from roadmask.quality.shares import NOTHING, sharpness
 from roadmask.raster import write_cog
 
 SEEN = np.ones((256, 256), bool)
 FINE = Shares(0.3, 0.0, 0.0, 0.0, 0.0)
+
+
+def measured(row: int, column: int, evidence: Evidence) -> Measured:
+    """Return a tile with road of which only the evidence is known."""
+    tile = Tile(f"{row}{column}", row, column, 32 * column, 32 * row, 32)
+    return Measured(tile, FINE, 0.0, evidence, PieceSums(), was_cut=True)
+
+
 UTM = CRS.from_epsg(32618)
 
 
@@ -363,10 +372,6 @@ class TestDoubt:
         assert doubt(nothing, Evidence(misplaced_chance=9.0), PieceSums()).number == 0
 
     def test_a_fault_beside_a_tile_makes_it_doubtful_and_one_across_does_not(self):
-        def measured(row, column, evidence):
-            tile = Tile(f"{row}{column}", row, column, 32 * column, 32 * row, 32)
-            return Measured(tile, FINE, 0.0, evidence, PieceSums(), was_cut=True)
-
         bad = Evidence(misplaced_chance=1.0, misplaced_share=0.9, blind_share=0.9)
         tiles = [
             measured(row, column, bad if (row, column) == (1, 1) else Evidence())
@@ -380,6 +385,18 @@ class TestDoubt:
         assert found["00"] == found["11"] == alone
         only = next(with_neighbours(tiles[:1]))
         assert math.isnan(only.evidence.doubt_beside)
+
+    def test_outlines_are_held_against_those_of_the_same_sheet(self):
+        agreements = [0.9, 0.8, 0.8, 0.5, math.nan]
+        tiles = [measured(0, at, Evidence(edge_agreement=a)) for at, a in enumerate(agreements)]
+        bare = replace(tiles[0], shares=NOTHING, evidence=Evidence(edge_agreement=-1.0))
+        found = [each.evidence.edge_shortfall for each in with_usual_edges([*tiles, *[bare] * 9])]
+        assert found[:5] == pytest.approx([-0.1, 0, 0, 0.3, math.nan], nan_ok=True)
+
+    def test_where_most_labels_are_off_good_outlines_count(self):
+        tiles = [measured(0, at, Evidence(edge_agreement=0.1)) for at in range(5)]
+        found = {each.evidence.edge_shortfall for each in with_usual_edges(tiles)}
+        assert found == {GOOD_AGREEMENT - 0.1}
 
 
 class TestPieces:
