@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import geopandas as gpd
@@ -36,6 +37,7 @@ from roadmask.quality.pieces import Pieces
 from roadmask.quality.reference import distribution, tile_iou
 from roadmask.quality.shares import NOTHING, sharpness
 from roadmask.raster import write_cog
+from roadmask.style import UNKNOWN
 
 SEEN = np.ones((256, 256), bool)
 FINE = Shares(0.3, 0.0, 0.0, 0.0, 0.0)
@@ -385,6 +387,20 @@ class TestDoubt:
         assert found["00"] == found["11"] == alone
         only = next(with_neighbours(tiles[:1]))
         assert math.isnan(only.evidence.doubt_beside)
+
+    def test_a_block_that_leaked_is_not_taken_for_the_widest_street(self):
+        label = np.zeros((1000, 1000), np.uint8)
+        for at in range(90, 1000, 200):
+            label[at : at + 20] = label[:, at : at + 20] = 1
+        label[300:500, 100:900] = 1
+        beyond = np.pad(label, 512, constant_values=UNKNOWN)
+        sheet = SimpleNamespace(
+            grid=Grid(1000, 1000, Affine.identity(), None),
+            label=lambda x, y, width, height: beyond[
+                y + 512 : y + 512 + height, x + 512 : x + 512 + width
+            ],
+        )
+        assert evidence.street_width(sheet) == pytest.approx(20, abs=3)
 
     def test_outlines_are_held_against_those_of_the_same_sheet(self):
         agreements = [0.9, 0.8, 0.8, 0.5, math.nan]
