@@ -366,7 +366,7 @@ class TestDoubt:
 
     def test_what_several_kinds_of_evidence_say_is_doubtful(self):
         one = doubt(FINE, Evidence(misplaced_chance=1.0), PieceSums()).number
-        signs = Evidence(misplaced_chance=1.0, misplaced_share=0.4, blind_share=0.5)
+        signs = Evidence(misplaced_chance=1.0, blind_share=0.5, edge_shortfall=0.5)
         assert doubt(FINE, signs, PieceSums()).number > max(0.5, one)
 
     def test_what_can_not_be_seen_is_not_doubted(self):
