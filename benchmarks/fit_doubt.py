@@ -4,7 +4,9 @@ Logistic regression on the signs, each brought to 0..1 by `saturated`, with weig
 be negative and are held near those that are in use, so that kinds of faults that are not
 planted this time keep their say. A sign's half is a high quantile of what good labels show: it
 speaks where it is unusual. The doubt of the tiles beside one follows from the other weights:
-both are fitted in turn. Prints the table for `quality/doubt.py`.
+both are fitted in turn. Prints the table for `quality/doubt.py`, and how many bad tiles the
+doubted tenth holds where each city is judged by weights fitted to the others alone, which know
+nothing of those in use.
 
     python benchmarks/fit_doubt.py FOLDER/demo_51_0.1 FOLDER/demo_52_0.1
 """
@@ -43,6 +45,8 @@ PULL, MOST = 1.0, 8.0
 
 BESIDE, BESIDE_HALF = "beside", 0.3
 TURNS = 4
+# What is doubted most is this share of the tiles.
+TENTH = 0.1
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,17 @@ def signs_of(values: pd.DataFrame, half: dict[str, float]) -> Values:
     )
 
 
-def fit_in_turn(tiles: Tiles, half: dict[str, float]) -> tuple[float, Values, Values]:
+def fit_in_turn(tiles: Tiles, half: dict[str, float], used: Values) -> tuple[float, Values, Values]:
     """Fit the weights and the doubt of the tiles beside each in turn.
+
+    Parameters
+    ----------
+    tiles
+        The tiles.
+    half
+        The value at which each sign speaks half as loud as it can.
+    used
+        ``(signs,)`` weights to stay near.
 
     Returns
     -------
@@ -116,7 +129,6 @@ def fit_in_turn(tiles: Tiles, half: dict[str, float]) -> tuple[float, Values, Va
     """
     signs, at = signs_of(tiles.values, half), list(SIGNS).index(BESIDE)
     signs[:, at] = 0
-    used = np.array([sign.weight for sign in SIGNS.values()])
     base, weights = fit(signs, tiles.bad, used)
     for _ in range(TURNS):
         with_beside(signs, at, tiles.beside, base, weights)
@@ -162,19 +174,70 @@ def fit(signs: Values, bad: NDArray[np.bool_], used: Values) -> tuple[float, Val
     return float(found[0]), found[1:]
 
 
+def in_tenth(odds: Values, bad: NDArray[np.bool_]) -> int:
+    """Count the bad tiles in the tenth that is doubted most."""
+    tenth = np.argsort(-odds, kind="stable")[: math.ceil(TENTH * len(odds))]
+    return int(bad[tenth].sum())
+
+
+def held_out(cities: dict[str, list[Path]]) -> pd.DataFrame:
+    """Judge each city by weights fitted to the others.
+
+    Parameters
+    ----------
+    cities
+        The tables of each city's spoiled maps; two cities at least.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a tile: ``city``, ``plan``, ``odds`` (logarithm) and ``bad``.
+    """
+    nothing_known = np.ones(len(SIGNS))
+    parts = []
+    for city, paths in cities.items():
+        others = read([path for name in cities if name != city for path in cities[name]])
+        half = halves(others.values, others.bad)
+        base, weights, _ = fit_in_turn(others, half, nothing_known)
+        for path in paths:
+            tiles = read([path])
+            signs, at = signs_of(tiles.values, half), list(SIGNS).index(BESIDE)
+            odds = with_beside(signs, at, tiles.beside, base, weights)
+            place = {"city": city, "plan": path.parent.name}
+            parts.append(pd.DataFrame({**place, "odds": odds, "bad": tiles.bad}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def tell_held_out(judged: pd.DataFrame) -> None:
+    """Print what the doubted tenths hold, map by map and of all maps together."""
+    rows = []
+    for (_, plan), tiles in judged.groupby(["city", "plan"]):
+        bad = tiles["bad"].to_numpy()
+        room = min(int(bad.sum()), math.ceil(TENTH * len(bad)))
+        rows.append((plan, in_tenth(tiles["odds"].to_numpy(), bad), int(bad.sum()), room))
+    maps = pd.DataFrame(rows, columns=["plan", "caught", "bad", "room"])
+    print(maps.groupby("plan").sum().to_string())
+    caught, bad, room = maps[["caught", "bad", "room"]].sum()
+    print(f"held out, each map's tenth: {caught} of {bad} bad tiles, of {room} there is room for")
+    caught = in_tenth(judged["odds"].to_numpy(), judged["bad"].to_numpy())
+    print(f"held out, the tenth of all {len(judged)} tiles: {caught} of {bad}")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("cities", type=Path, nargs="+", help="folders of planted_faults.py")
-    cities = parser.parse_args().cities
-    tiles = read(sorted(path for city in cities for path in city.glob("*/tiles.csv")))
+    cities = {str(city): sorted(city.glob("*/tiles.csv")) for city in parser.parse_args().cities}
+    tiles = read([path for paths in cities.values() for path in paths])
     half = halves(tiles.values, tiles.bad)
-    base, weights, odds = fit_in_turn(tiles, half)
+    used = np.array([sign.weight for sign in SIGNS.values()])
+    base, weights, odds = fit_in_turn(tiles, half, used)
     print(f"{len(tiles.bad)} tiles, {int(tiles.bad.sum())} of them bad\nBASE = {base:.2f}")
     for name, weight in zip(SIGNS, weights, strict=True):
         print(f'    "{name}": Sign("{SIGNS[name].words}", {weight:.2f}, {half[name]:g}),')
-    tenth = np.argsort(-odds, kind="stable")[: math.ceil(0.1 * len(odds))]
-    print(f"{int(tiles.bad[tenth].sum())} of the bad ones in the doubted tenth of all of them")
+    print(f"{in_tenth(odds, tiles.bad)} of the bad ones in the doubted tenth of all of them")
+    if len(cities) > 1:
+        tell_held_out(held_out(cities))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import geopandas as gpd
@@ -27,17 +29,26 @@ from roadmask.quality import alongside, evidence, offset
 from roadmask.quality.alongside import LabelWindow
 from roadmask.quality.appearance import cell_pixels, cell_values, road_likeness
 from roadmask.quality.columns import MEASURES, Evidence, PieceSums, Shares, read_table
-from roadmask.quality.command import Measured, with_neighbours
+from roadmask.quality.command import GOOD_AGREEMENT, Measured, with_neighbours, with_usual_edges
 from roadmask.quality.doubt import SIGNS, doubt, readings
 from roadmask.quality.edges import length, outline_edges, picture_edges
 from roadmask.quality.offset import REACH, Correlation, correlate, estimate, peak
 from roadmask.quality.pieces import Pieces
 from roadmask.quality.reference import distribution, tile_iou
-from roadmask.quality.shares import sharpness
+from roadmask.quality.shares import NOTHING, sharpness
 from roadmask.raster import write_cog
+from roadmask.style import UNKNOWN
 
 SEEN = np.ones((256, 256), bool)
 FINE = Shares(0.3, 0.0, 0.0, 0.0, 0.0)
+
+
+def measured(row: int, column: int, evidence: Evidence) -> Measured:
+    """Return a tile with road of which only the evidence is known."""
+    tile = Tile(f"{row}{column}", row, column, 32 * column, 32 * row, 32)
+    return Measured(tile, FINE, 0.0, evidence, PieceSums(), was_cut=True)
+
+
 UTM = CRS.from_epsg(32618)
 
 
@@ -355,7 +366,7 @@ class TestDoubt:
 
     def test_what_several_kinds_of_evidence_say_is_doubtful(self):
         one = doubt(FINE, Evidence(misplaced_chance=1.0), PieceSums()).number
-        signs = Evidence(misplaced_chance=1.0, misplaced_share=0.4, blind_share=0.5)
+        signs = Evidence(misplaced_chance=1.0, blind_share=0.5, edge_shortfall=0.5)
         assert doubt(FINE, signs, PieceSums()).number > max(0.5, one)
 
     def test_what_can_not_be_seen_is_not_doubted(self):
@@ -363,10 +374,6 @@ class TestDoubt:
         assert doubt(nothing, Evidence(misplaced_chance=9.0), PieceSums()).number == 0
 
     def test_a_fault_beside_a_tile_makes_it_doubtful_and_one_across_does_not(self):
-        def measured(row, column, evidence):
-            tile = Tile(f"{row}{column}", row, column, 32 * column, 32 * row, 32)
-            return Measured(tile, FINE, 0.0, evidence, PieceSums(), was_cut=True)
-
         bad = Evidence(misplaced_chance=1.0, misplaced_share=0.9, blind_share=0.9)
         tiles = [
             measured(row, column, bad if (row, column) == (1, 1) else Evidence())
@@ -380,6 +387,32 @@ class TestDoubt:
         assert found["00"] == found["11"] == alone
         only = next(with_neighbours(tiles[:1]))
         assert math.isnan(only.evidence.doubt_beside)
+
+    def test_a_block_that_leaked_is_not_taken_for_the_widest_street(self):
+        label = np.zeros((1000, 1000), np.uint8)
+        for at in range(90, 1000, 200):
+            label[at : at + 20] = label[:, at : at + 20] = 1
+        label[300:500, 100:900] = 1
+        beyond = np.pad(label, 512, constant_values=UNKNOWN)
+        sheet = SimpleNamespace(
+            grid=Grid(1000, 1000, Affine.identity(), None),
+            label=lambda x, y, width, height: beyond[
+                y + 512 : y + 512 + height, x + 512 : x + 512 + width
+            ],
+        )
+        assert evidence.street_width(sheet) == pytest.approx(20, abs=3)
+
+    def test_outlines_are_held_against_those_of_the_same_sheet(self):
+        agreements = [0.9, 0.8, 0.8, 0.5, math.nan]
+        tiles = [measured(0, at, Evidence(edge_agreement=a)) for at, a in enumerate(agreements)]
+        bare = replace(tiles[0], shares=NOTHING, evidence=Evidence(edge_agreement=-1.0))
+        found = [each.evidence.edge_shortfall for each in with_usual_edges([*tiles, *[bare] * 9])]
+        assert found[:5] == pytest.approx([-0.1, 0, 0, 0.3, math.nan], nan_ok=True)
+
+    def test_where_most_labels_are_off_good_outlines_count(self):
+        tiles = [measured(0, at, Evidence(edge_agreement=0.1)) for at in range(5)]
+        found = {each.evidence.edge_shortfall for each in with_usual_edges(tiles)}
+        assert found == {GOOD_AGREEMENT - 0.1}
 
 
 class TestPieces:

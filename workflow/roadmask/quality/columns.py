@@ -60,6 +60,8 @@ class Evidence:
     ----------
     edge_agreement
         How well the label's outlines lie on the picture's edges, -1 to 1.
+    edge_shortfall
+        By how much worse they do than is usual on the sheet, -2 to 2.
     edge_loss
         By how much better they would lie elsewhere, 0 to 2.
     offset_m
@@ -102,6 +104,7 @@ class Evidence:
     """
 
     edge_agreement: float = MISSING
+    edge_shortfall: float = MISSING
     edge_loss: float = MISSING
     offset_m: float = MISSING
     misplaced_chance: float = MISSING

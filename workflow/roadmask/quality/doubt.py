@@ -65,28 +65,25 @@ class Doubt:
 
 
 # Logarithm of the odds where nothing speaks against a label.
-BASE = -5.62
-# Outlines that are right lie on edges of the picture at least as well as this.
-GOOD_AGREEMENT = 0.3
+BASE = -6.43
 SIGNS = {
-    "offset": Sign("its outlines lie beside edges of the picture", 1.12, 0.51),
-    "misplaced": Sign("parts of it lie beside the picture", 1.50, 0.1),
-    "blind": Sign("nothing in the picture bears its outlines out", 4.20, 0.1),
-    "edges": Sign("its outlines would lie better elsewhere", 0.31, 0.24),
-    "agreement": Sign("its outlines don't follow edges of the picture", 1.75, 0.1),
-    "like_road": Sign("road seems to go on where it has none", 3.65, 0.1),
+    "offset": Sign("its outlines lie beside edges of the picture", 0.95, 0.51),
+    "misplaced": Sign("parts of it lie beside the picture", 0.86, 0.1),
+    "blind": Sign("nothing in the picture bears its outlines out", 3.98, 0.1),
+    "agreement": Sign("its outlines follow edges less than elsewhere on the sheet", 3.33, 0.21),
+    "like_road": Sign("road seems to go on where it has none", 3.72, 0.1),
     "unknown": Sign("much of it is not known", 3.95, 0.1),
-    "wide_unlike": Sign("wide places of its road do not look like road", 2.41, 0.1),
-    "thick": Sign("its road is wider than streets are here", 1.36, 0.59),
-    "far": Sign("its road lies far from any centerline", 1.52, 0.1),
-    "off_road": Sign("centerlines run where it has no road", 1.26, 0.1),
-    "attribute": Sign("its streets have another width than their attribute says", 1.34, 0.1),
-    "outer_lines": Sign("street lines run where it has no road", 1.96, 0.1),
-    "inner_lines": Sign("street lines run inside its road", 3.60, 0.1),
-    "cut": Sign("ground was cut off its road at a gap", 3.77, 250),
-    "beside": Sign("labels beside it are doubtful", 2.69, 0.3),
-    "end": Sign("its road ends where lines do", 0.76, 250),
-    "close_call": Sign("the rule that decided it was a close call", 0.86, 0.1),
+    "wide_unlike": Sign("wide places of its road do not look like road", 2.63, 0.1),
+    "thick": Sign("its road is wider than streets are here", 2.02, 0.73),
+    "far": Sign("its road lies far from any centerline", 1.87, 0.1),
+    "off_road": Sign("centerlines run where it has no road", 1.28, 0.1),
+    "attribute": Sign("its streets have another width than their attribute says", 0.79, 0.1),
+    "outer_lines": Sign("street lines run where it has no road", 2.13, 0.1),
+    "inner_lines": Sign("street lines run inside its road", 3.88, 0.1),
+    "cut": Sign("ground was cut off its road at a gap", 3.65, 250),
+    "beside": Sign("labels beside it are doubtful", 2.64, 0.3),
+    "end": Sign("its road ends where lines do", 0.74, 250),
+    "close_call": Sign("the rule that decided it was a close call", 0.83, 0.1),
 }
 
 
@@ -114,8 +111,7 @@ def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str,
         "offset": evidence.misplaced_chance,
         "misplaced": evidence.misplaced_share,
         "blind": evidence.blind_share,
-        "edges": evidence.edge_loss,
-        "agreement": GOOD_AGREEMENT - evidence.edge_agreement,
+        "agreement": evidence.edge_shortfall,
         "like_road": evidence.like_road_share,
         "unknown": shares.unknown_share,
         "wide_unlike": evidence.thick_share * evidence.unlike_road_share,
