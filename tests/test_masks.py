@@ -564,6 +564,21 @@ def test_of_a_carriageway_open_at_one_end_nothing_is_known():
     assert at(60, 150) == at(300, 150) == 0
 
 
+@pytest.mark.parametrize(("mouth", "value"), [(3, 0), (8, 255), (11, 1)])
+def test_of_a_bay_whose_mouth_speaks_for_road_and_for_none_nothing_is_known(mouth, value):
+    """A closed bay of 12 m beside a street: its lines make it one ground with the road."""
+    grid = metric_grid(400, 200)
+    sides = [(125 - mouth / 2, 106), (125 - mouth / 2, 109), (119, 109), (119, 140)]
+    curb = [(-50, 106), *sides, *((250 - x, y) for x, y in reversed(sides)), (450, 106)]
+    lines = [LineString([(-50, 94), (450, 94)]), LineString(curb)]
+    axes = np.array([LineString([(-50, 100), (450, 100)])])
+    result = label_regions(grid, burn_lines(lines, grid), lines, axes, WIDEST)
+    at = lambda x, y: result.labels[round((200 - y) / PIXEL), round(x / PIXEL)]  # noqa: E731
+    assert at(125, 115) == at(125, 130) == value
+    assert at(125, 100) == at(60, 100) == 1
+    assert result.counts["rooms_not_known"] == (value == 255)
+
+
 def test_a_street_that_a_line_closes_where_it_meets_another_is_road(city):
     # The far street's edge runs on past both mouths of the one between.
     x = city.step_x
