@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from roadmask.masks.evidence import ENCLOSED_WIDTH, region_of, street_widths
+from roadmask.masks.evidence import ENCLOSED_WIDTH, street_widths
 from roadmask.masks.streets import NARROWEST, Frame, Stations, Walls, along_walls
 
 # Share of the ground just outside that must be the road around it.
@@ -30,7 +30,7 @@ def enclosed_by_road(
     stations: Stations,
     seen: np.ndarray,
     walls: Walls,
-    regions: np.ndarray,
+    region: np.ndarray,
     coarse: np.ndarray,
     frame: Frame,
     at_level: np.ndarray,
@@ -44,8 +44,10 @@ def enclosed_by_road(
         The stations, and ``(n, 2)`` metres as `sight` returns them.
     walls
         Street lines, closed.
-    regions, coarse
-        ``(h, w)`` int32 region numbers, and on coarser pixels.
+    region
+        ``(n,)`` number of the region that each station lies in, 0 for none.
+    coarse
+        ``(h, w)`` int32 region numbers on coarser pixels.
     frame
         Of the regions.
     at_level
@@ -60,7 +62,6 @@ def enclosed_by_road(
     """
     count = len(at_level)
     found = np.zeros(count, bool)
-    region = region_of(stations, regions, frame)
     length = np.bincount(region, minlength=count)
     length[0] = 0
     places = ndimage.find_objects(coarse)

@@ -181,18 +181,18 @@ def label_regions(
     # Chords reach a little past the lines they meet: these are no levels.
     of_lines = crossings[last < len(walls.starts) - len(chords)]
     seen = sight(stations, walls, max_road_width)
+    region = region_of(stations, regions, frame)
     islands = enclosed_by_road(
         stations,
         seen,
         walls,
-        regions,
+        region,
         terrain.regions,
         frame,
         regions_at(of_lines, regions, count, frame),
         max_road_width,
     )
-    on_island = islands[region_of(stations, regions, frame)]
-    free_medians = on_free_medians(stations, seen, walls, axes, on_island, max_road_width)
+    free_medians = on_free_medians(stations, seen, walls, axes, islands[region], max_road_width)
     stations, seen = leave_medians(
         stations, seen, walls, min(frame.pixel), max_road_width, free_medians
     )
