@@ -119,14 +119,18 @@ def axis_gone(city: Map) -> None:
 
 def axis_astray(city: Map) -> None:
     """Draw a centerline of 60 to 200 ft from a street into any direction."""
+    city.axes = pd.concat([city.axes, stray_axis(city, 60, 200)], ignore_index=True)
+
+
+def stray_axis(city: Map, shortest: float, longest: float) -> gpd.GeoDataFrame:
+    """Return a centerline like another one that leads from it so many feet into any direction."""
     at = city.choose(city.axes, city.real_axes())
     row = city.axes.iloc[[at]]
     line = row.geometry.iloc[0]
     start = line.interpolate(line.length * city.rng.random())
-    angle, reach = city.rng.uniform(0, 2 * math.pi), city.rng.uniform(60, 200)
+    angle, reach = city.rng.uniform(0, 2 * math.pi), city.rng.uniform(shortest, longest)
     end = (start.x + reach * math.cos(angle), start.y + reach * math.sin(angle))
-    stray = row.set_geometry([LineString([(start.x, start.y), end])])
-    city.axes = pd.concat([city.axes, stray], ignore_index=True)
+    return row.set_geometry([LineString([(start.x, start.y), end])])
 
 
 def width_wrong(city: Map) -> None:
@@ -189,14 +193,8 @@ def street_new(city: Map) -> None:
 
 def street_demolished(city: Map) -> None:
     """Draw a street of 80 to 160 ft into a block that the picture shows nothing of."""
-    at = city.choose(city.axes, city.real_axes())
-    row = city.axes.iloc[[at]]
-    line = row.geometry.iloc[0]
-    start = line.interpolate(line.length * city.rng.random())
-    angle, reach = city.rng.uniform(0, 2 * math.pi), city.rng.uniform(80, 160)
-    end = (start.x + reach * math.cos(angle), start.y + reach * math.sin(angle))
+    stray = stray_axis(city, 80, 160)
     width = city.rng.uniform(20, 36)
-    stray = row.set_geometry([LineString([(start.x, start.y), end])])
     stray[layout.CENTERLINES.width_field] = width
     bed = stray.geometry.iloc[0].buffer(width / 2, cap_style="flat")
     redraw(city, city.roads.union_all().union(bed))

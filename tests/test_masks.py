@@ -343,17 +343,18 @@ def test_a_roundabouts_island_is_none_for_the_axes_that_meet_in_it(city, widest)
     assert iou(label(city.grid, lines, noded, widest), truth) > 0.995
 
 
+def winding_path(city):
+    share = np.linspace(0, 1, 30)
+    x = 1.2 * city.step_x + 50 * share
+    y = city.step_y * (1 + share) + 12 * np.sin(9 * share)
+    return LineString(np.column_stack([x, y]))
+
+
 @pytest.mark.parametrize("widest", [2 * 16, 4 * 16])
 def test_a_winding_path_makes_no_road_of_a_park_open_by_more_than_is_closed(city, widest):
-    share = np.linspace(0, 1, 30)
-    path = LineString(
-        np.column_stack(
-            [1.2 * city.step_x + 50 * share, city.step_y * (1 + share) + 12 * np.sin(9 * share)]
-        )
-    )
     opening = box(1.5 * city.step_x - 11, city.step_y, 1.5 * city.step_x + 11, city.step_y + 9)
     lines = without(city.lines, opening)
-    axes = [*city.centerlines, path]
+    axes = [*city.centerlines, winding_path(city)]
     assert iou(plain_rule(city.grid, lines, axes), city.truth()) < 0.8
     assert iou(label(city.grid, lines, axes, widest), city.truth()) > 0.99
 
@@ -481,13 +482,7 @@ def test_a_paper_street_leaves_its_block_a_block(city, widest, gap):
 
 @pytest.mark.parametrize("widest", [2 * 16, 4 * 16])
 def test_a_winding_path_leaves_its_park_a_park(city, widest):
-    share = np.linspace(0, 1, 30)
-    path = LineString(
-        np.column_stack(
-            [1.2 * city.step_x + 50 * share, city.step_y * (1 + share) + 12 * np.sin(9 * share)]
-        )
-    )
-    labels = label(city.grid, city.lines, [*city.centerlines, path], widest)
+    labels = label(city.grid, city.lines, [*city.centerlines, winding_path(city)], widest)
     assert iou(labels, city.truth()) > 0.998
 
 
