@@ -21,6 +21,7 @@ import pyogrio
 import pytest
 import rasterio
 from affine import Affine
+from cards import plain_card
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
@@ -311,22 +312,7 @@ Save = Callable[..., Path]
 
 
 def card_for(**changes) -> Card:
-    fields = {
-        "architecture": "test",
-        "bands": (1, 2, 3),
-        "scale": None,
-        "classes": ("road",),
-        "outputs": 1,
-        "threshold": 100 / 254,
-        "input_stride": 4,
-        "pixel_metres": 0.5 * 1200 / 3937,
-        "settings": {},
-        "dataset_sha256": "",
-        "figures": {},
-        "versions": {},
-        "colours": ((240, 110, 30),),
-    }
-    return Card(**(fields | changes))
+    return plain_card(**({"threshold": 100 / 254, "pixel_metres": 0.5 * 1200 / 3937} | changes))
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 from affine import Affine
+from cards import plain_card
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -30,23 +31,7 @@ TRAINED = ((100.0, 40.0), (110.0, 30.0), (90.0, 20.0))
 
 
 def card(mean=(100.0, 110.0, 90.0), deviation=(40.0, 30.0, 20.0)) -> Card:
-    return Card(
-        architecture="test",
-        bands=(1, 2, 3),
-        scale=None,
-        classes=("road",),
-        outputs=1,
-        threshold=0.5,
-        input_stride=4,
-        pixel_metres=None,
-        settings={},
-        dataset_sha256="",
-        figures={},
-        versions={},
-        colours=((240, 110, 30),),
-        band_mean=mean,
-        band_deviation=deviation,
-    )
+    return plain_card(band_mean=mean, band_deviation=deviation)
 
 
 def measure(scene: Path, output: Path, *extra: str) -> Tone:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from cards import plain_card
 from rasterio.crs import CRS
 from working_folder import Folder
 
 from roadmask.grid import Grid
-from roadmask.model.card import Card, embed_card
+from roadmask.model.card import embed_card
 from roadmask.raster import write_cog
 
 WIDTH, HEIGHT = 210, 170
@@ -31,22 +32,7 @@ def write_model(path: Path) -> None:
     joined = keras.layers.Concatenate()([keras.layers.UpSampling2D(4)(deep + whole), tensor])
     outputs = keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(joined)
     keras.Model(inputs, outputs).save(path)
-    card = Card(
-        architecture="test",
-        bands=(1, 2, 3),
-        scale=None,
-        classes=("road",),
-        outputs=1,
-        threshold=0.5,
-        input_stride=4,
-        pixel_metres=0.1524,
-        settings={},
-        dataset_sha256="",
-        figures={},
-        versions={},
-        colours=((240, 110, 30),),
-    )
-    embed_card(path, card)
+    embed_card(path, plain_card(pixel_metres=0.1524))
 
 
 def values(path: Path) -> np.ndarray:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cards import plain_card
 
 from planning.reruns import step_of
-from roadmask.model.card import Card, embed_card
+from roadmask.model.card import embed_card
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 300
@@ -23,21 +24,7 @@ TIMEOUT = 300
 
 def write_card(path: Path, bands: Iterable[int] = (1, 2, 3)) -> Path:
     """Write a ``.keras`` file that holds no network, but its card: planning asks no more."""
-    card = Card(
-        architecture="unet",
-        bands=tuple(bands),
-        scale=None,
-        classes=("road",),
-        outputs=1,
-        threshold=0.5,
-        input_stride=16,
-        pixel_metres=None,
-        settings={},
-        dataset_sha256="",
-        figures={},
-        versions={},
-        colours=((240, 110, 30),),
-    )
+    card = plain_card(architecture="unet", bands=tuple(bands), input_stride=16)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     embed_card(path, card)
