@@ -273,7 +273,7 @@ def make_model(
         },
     )
     log.info(
-        "%s: %s parameters; %d tiles to train on, %d to validate; %d steps an epoch",
+        "%s: %s parameters; %d tiles to train on, %d to validate; steps an epoch: %d",
         network.architecture,
         f"{model.count_params():,}",
         dataset.splits["train"].tiles,
