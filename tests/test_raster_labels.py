@@ -84,7 +84,6 @@ def test_a_black_mask_of_one_colour_is_ground_without_road(tmp_path, caplog):
     assert "no pixel of it" not in caplog.text
 
 
-
 def as_palette(mask):
     image = Image.fromarray(mask.astype(np.uint8))
     image.putpalette([0, 0, 0, 255, 255, 255])

@@ -340,7 +340,9 @@ class _Source:
         share = self.off.total() / max(self.pixels, 1)
         if not self.off or (self.tolerance and share <= MOST_OFF):
             if self.off:
-                log.warning("%s: %s are not known: %s", self.path, f"{share:.2%}", _listed(self.off))
+                log.warning(
+                    "%s: %s are not known: %s", self.path, f"{share:.2%}", _listed(self.off)
+                )
             return
         raise InputError(
             self.path,
