@@ -231,9 +231,14 @@ def gather_evidence(
 
 def region_of(stations: Stations, regions: np.ndarray, frame: Frame) -> np.ndarray:
     """Return the number of the region that each station lies in, 0 on lines and outside."""
-    column, row = np.floor(frame.to_pixels(stations.xy)).astype(np.int64).T
+    return regions_of(stations.xy, regions, frame)
+
+
+def regions_of(places: np.ndarray, regions: np.ndarray, frame: Frame) -> np.ndarray:
+    """Return the numbers of the regions that ``(n, 2)`` places lie in, 0 on lines and outside."""
+    column, row = np.floor(frame.to_pixels(places)).astype(np.int64).T
     inside = (row >= 0) & (row < regions.shape[0]) & (column >= 0) & (column < regions.shape[1])
-    found = np.zeros(len(stations), np.int64)
+    found = np.zeros(len(places), np.int64)
     found[inside] = regions[row[inside], column[inside]]
     return found
 

@@ -34,6 +34,7 @@ def enclosed_by_road(
     coarse: np.ndarray,
     frame: Frame,
     at_level: np.ndarray,
+    unmapped: np.ndarray,
     reach: float,
 ) -> np.ndarray:
     """Tell which regions with centerlines are islands or blocks that one road surrounds.
@@ -52,6 +53,8 @@ def enclosed_by_road(
         Of the regions.
     at_level
         ``(regions,)`` bool: where levels cross, which is no island's edge.
+    unmapped
+        ``(regions,)`` bool: ground beyond the map's edge, of which nothing is known.
     reach
         Metres: no road is wider.
 
@@ -75,7 +78,7 @@ def enclosed_by_road(
         )
         here = coarse[window]
         rim = here[(cv2.dilate((here == number).view(np.uint8), around) > 0) & (here != number)]
-        rim = rim[rim > 0]
+        rim = rim[(rim > 0) & ~unmapped[rim]]
         beside = np.bincount(rim, minlength=1)
         road = int(beside.argmax())
         found[number] = length[road] > 0 and beside[road] >= SURROUNDED * len(rim)

@@ -33,9 +33,10 @@ from roadmask.masks.evidence import (
     gather_evidence,
     region_of,
     regions_at,
+    regions_of,
     usual_width,
 )
-from roadmask.masks.gaps import Chords, close_gaps
+from roadmask.masks.gaps import Chords, close_gaps, data_edges
 from roadmask.masks.islands import enclosed_by_road, on_free_medians
 from roadmask.masks.line_pixels import settle_line_pixels
 from roadmask.masks.medians import leave_medians
@@ -86,6 +87,9 @@ TRUSTED = 0.5
 CELLS = 2**17
 # Label of pixels that wait for a neighbour's.
 WAITING = 254
+# Pixels within which lines touch. Those of lines that were traced from a raster lie whole pixels
+# apart, so that rounding would tell whether lines one pixel apart do.
+TOUCH = 0.99
 # Pixels from a chord to the ground beside it.
 BESIDE = 3.0
 
@@ -168,7 +172,14 @@ def label_regions(
     lines = to_frame(street_lines, grid, frame)
     if len(lines) == 0:
         return RegionLabels(np.full(grid.shape, UNKNOWN, np.uint8), _counts())
-    chords = close_gaps(lines, min(frame.pixel))
+    touch = TOUCH * min(frame.pixel)
+    extent = (grid.width * frame.pixel[0], grid.height * frame.pixel[1])
+    edges = data_edges(lines, axes, extent, touch)
+    chords = close_gaps(np.concatenate([lines, edges]), touch)
+    chords = Chords(
+        np.concatenate([chords.lines, edges]),
+        np.concatenate([chords.lost, np.zeros(len(edges), bool)]),
+    )
     in_frame = Grid(grid.width, grid.height, Affine.scale(*frame.pixel), None)
     closed = barrier | burn_lines(chords.lines, in_frame) if len(chords) else barrier
     free = (closed == 0).view(np.uint8)
@@ -182,6 +193,9 @@ def label_regions(
     of_lines = crossings[last < len(walls.starts) - len(chords)]
     seen = sight(stations, walls, max_road_width)
     region = region_of(stations, regions, frame)
+    sides = sides_of_chords(chords, regions, frame)
+    unmapped = np.zeros(count, bool)
+    unmapped[sides[len(sides) - len(edges) :, 1]] = True
     islands = enclosed_by_road(
         stations,
         seen,
@@ -190,13 +204,20 @@ def label_regions(
         terrain.regions,
         frame,
         regions_at(of_lines, regions, count, frame),
+        unmapped,
         max_road_width,
     )
     free_medians = on_free_medians(stations, seen, walls, axes, islands[region], max_road_width)
+    without_axis = np.bincount(region, minlength=count) == 0
     stations, seen = leave_medians(
-        stations, seen, walls, min(frame.pixel), max_road_width, free_medians
+        stations,
+        seen,
+        walls,
+        min(frame.pixel),
+        max_road_width,
+        free_medians,
+        lambda places: without_axis[regions_of(places, regions, frame)],
     )
-    sides = sides_of_chords(chords, regions, frame)
     mouths = widest_mouths(chords, sides, axes, count)
     evidence = gather_evidence(
         stations,
