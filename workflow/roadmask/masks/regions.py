@@ -315,6 +315,7 @@ def _part_leaks(
     street, reach = draw_streets(stations, evidence, depth, coarse)
     rooms = find_rooms(
         (road & (reach == 0)).view(np.uint8),
+        road,
         depth,
         coarse.pixel,
         stations.xy[evidence.source],
@@ -329,6 +330,7 @@ def _part_leaks(
     joined, doubtful = joined | passed, doubtful & ~passed
     value = np.where(joined, ROAD, np.where(doubtful, UNKNOWN, OTHER)).astype(np.uint8)
     value[0] = ROAD
+    road.reshape(-1)[rooms.stray] = False
     _refine(labels, free, look_up(value, basins), road, factor)
     return int((~joined[FIRST:] & ~doubtful[FIRST:]).sum()), int(doubtful.sum())
 
