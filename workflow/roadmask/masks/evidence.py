@@ -324,15 +324,22 @@ def regions_at(places: np.ndarray, regions: np.ndarray, count: int, frame: Frame
     frame
         The raster's frame.
     """
-    steps = np.arange(-AROUND, AROUND + 1)
+    found = np.zeros(count, bool)
+    found[np.unique(regions_around(places, regions, frame))] = True
+    found[0] = False
+    return found
+
+
+def regions_around(
+    places: np.ndarray, regions: np.ndarray, frame: Frame, reach: int = AROUND
+) -> np.ndarray:
+    """Return ``(n, k)`` numbers of the regions within some pixels of ``(n, 2)`` places."""
+    steps = np.arange(-reach, reach + 1)
     down, right = (axis.ravel() for axis in np.meshgrid(steps, steps))
     column, row = np.floor(frame.to_pixels(places)).astype(np.int64).T
     rows = np.clip(row[:, np.newaxis] + down, 0, regions.shape[0] - 1)
     columns = np.clip(column[:, np.newaxis] + right, 0, regions.shape[1] - 1)
-    found = np.zeros(count, bool)
-    found[np.unique(regions[rows, columns])] = True
-    found[0] = False
-    return found
+    return np.asarray(regions[rows, columns])
 
 
 def stretches(stations: Stations, walls: Walls) -> tuple[np.ndarray, np.ndarray]:

@@ -28,10 +28,12 @@ from shapely.geometry.base import BaseGeometry
 from roadmask.burn import burn_lines, sides_of_lines
 from roadmask.grid import Grid
 from roadmask.masks.evidence import (
+    AROUND,
     OPEN_WIDTH,
     Evidence,
     gather_evidence,
     region_of,
+    regions_around,
     regions_at,
     regions_of,
     usual_width,
@@ -90,6 +92,10 @@ WAITING = 254
 # Pixels within which lines touch. Those of lines that were traced from a raster lie whole pixels
 # apart, so that rounding would tell whether lines one pixel apart do.
 TOUCH = 0.99
+# Others that a region meets where two lines cross at its edge.
+MEETING = 3
+# Widths of a piece's end from there to where it surely goes on.
+DEEP = 1.5
 # Pixels from a chord to the ground beside it.
 BESIDE = 3.0
 
@@ -238,9 +244,13 @@ def label_regions(
         chords,
         sides,
         road,
+        areas,
         thickness,
         THICK_SHARE * evidence.usual / 2,
     )
+    passing = run_on_past_levels(half_open, road, terrain, regions, thickness, frame)
+    opened |= passing
+    half_open &= ~passing
     verdict = np.where(road | opened, ROAD, np.where(half_open, UNKNOWN, OTHER)).astype(np.uint8)
     labels = look_up(verdict, regions)
     cut, doubtful = _part_leaks(labels, free, stations, evidence, terrain)
@@ -455,10 +465,13 @@ def open_pieces(
     chords: Chords,
     sides: np.ndarray,
     road: np.ndarray,
+    areas: np.ndarray,
     thickness: np.ndarray,
     thickest: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tell which other pieces are road by opening to road at their full width.
+
+    At both ends; or at one, if they are no deeper than that is wide, as where a lane ends.
 
     Parameters
     ----------
@@ -466,16 +479,15 @@ def open_pieces(
         The chords, and the regions beside each.
     road
         ``(regions,)`` bool: what is road so far.
-    thickness
-        ``(regions,)`` metres from the innermost place to the nearest line.
+    areas, thickness
+        ``(regions,)`` square metres, and metres from the innermost place to the nearest line.
     thickest
         Metres of thickness that no street here exceeds.
 
     Returns
     -------
     opened, half_open
-        ``(regions,)`` bool each: open at both ends; open at one end, of which nothing tells
-        whether it is road.
+        ``(regions,)`` bool each: road; open at one end, of which nothing tells whether it is.
     """
     count = len(road)
     candidate = ~road & (thickness <= thickest)
@@ -486,13 +498,91 @@ def open_pieces(
     links = coo_array((np.ones(inner.sum()), tuple(sides[inner].T)), shape=(count, count))
     group = connected_components(links, directed=False)[1]
     doors = np.zeros(count, np.int64)
+    widest = np.zeros(count)
     for near, far in ((0, 1), (1, 0)):
         door = usable & road[sides[:, near]] & candidate[sides[:, far]]
         door &= mouth >= OPEN_MOUTH * thickness[sides[:, far]]
         np.add.at(doors, group[sides[door, far]], 1)
+        np.maximum.at(widest, sides[door, far], 2 * mouth[door])
     # What is narrower than a carriageway is a median whose outline is open.
     candidate &= thickness >= NARROWEST / 2
-    return candidate & (doors[group] >= 2), candidate & (doors[group] == 1)
+    opened = candidate & ((doors[group] >= 2) | (areas < widest**2))
+    return opened, candidate & (doors[group] == 1) & ~opened
+
+
+def run_on_past_levels(
+    half_open: np.ndarray,
+    road: np.ndarray,
+    terrain: Terrain,
+    regions: np.ndarray,
+    thickness: np.ndarray,
+    frame: Frame,
+) -> np.ndarray:
+    """Tell which pieces open at one end run on at the other one, over or under a line there.
+
+    Both of their edges run on past that line, and road lies between them.
+
+    Parameters
+    ----------
+    half_open, road
+        ``(regions,)`` bool each: open to road at one end; road so far.
+    terrain
+        The ground.
+    regions
+        ``(h, w)`` int32 region numbers, 0 on lines.
+    thickness
+        ``(regions,)`` metres from the innermost place to the nearest line.
+    frame
+        The raster's frame.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(regions,)`` bool.
+    """
+    found = np.zeros(len(road), bool)
+    for number in np.flatnonzero(half_open):
+        here = _corners(number, terrain, regions, frame)
+        one, two = np.triu_indices(len(here), 1)
+        width = np.linalg.norm(here[two] - here[one], axis=1)
+        full = (width >= 2 * OPEN_MOUTH * thickness[number]) & (width <= 4 * thickness[number])
+        ends = np.stack([here[one[full]], here[two[full]]], axis=1)
+        span = ends[:, 1] - ends[:, 0]
+        across = np.stack([-span[:, 1], span[:, 0]], axis=1)
+        beside = BESIDE * max(frame.pixel) / np.maximum(width[full], BESIDE)[:, np.newaxis]
+        onto = np.zeros(len(ends), bool)
+        for side in (1, -1):
+            # Along its side, a piece is no deeper than wide.
+            near, deep, beyond = (
+                regions_of(ends.mean(axis=1) + side * step * across, regions, frame)
+                for step in (beside, DEEP, -beside)
+            )
+            onto |= (near == number) & (deep == number) & road[beyond]
+        along = np.linspace(0, 1, 9)[1:-1, np.newaxis, np.newaxis]
+        places = ends[:, 0] + along * span
+        on_line = (regions_around(places.reshape(-1, 2), regions, frame, 1) == 0).any(axis=1)
+        found[number] = (onto & on_line.reshape(places.shape[:2]).all(axis=0)).any()
+    return found
+
+
+def _corners(number: int, terrain: Terrain, regions: np.ndarray, frame: Frame) -> np.ndarray:
+    """Return ``(n, 2)`` metres of where a region meets three others, as where two lines cross.
+
+    Lines that were traced from a raster have a node there, and cross nothing.
+    """
+    axes = np.nonzero(terrain.regions == number)
+    margin = AROUND + terrain.factor
+    top, left = (max(int(at.min()) * terrain.factor - margin, 0) for at in axes)
+    bottom, right = ((int(at.max()) + 1) * terrain.factor + margin for at in axes)
+    window = regions[top:bottom, left:right]
+    square = np.ones((2 * AROUND + 1,) * 2, np.uint8)
+    near = cv2.dilate((window == number).view(np.uint8), square)
+    others = np.unique(window[near > 0])
+    meeting = np.zeros(window.shape, np.uint8)
+    for other in others[(others > 0) & (others != number)]:
+        meeting += cv2.dilate((window == other).view(np.uint8), square)
+    places = cv2.connectedComponentsWithStats(near & (meeting >= MEETING).view(np.uint8))[3][1:]
+    return np.asarray((places + (left + 0.5, top + 0.5)) * np.asarray(frame.pixel))
 
 
 def shrink(free: np.ndarray, factor: int) -> np.ndarray:
