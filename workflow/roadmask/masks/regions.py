@@ -340,8 +340,9 @@ def _part_leaks(
     joined, doubtful = joined | passed, doubtful & ~passed
     value = np.where(joined, ROAD, np.where(doubtful, UNKNOWN, OTHER)).astype(np.uint8)
     value[0] = ROAD
-    road.reshape(-1)[rooms.stray] = False
-    _refine(labels, free, look_up(value, basins), road, factor)
+    verdicts = look_up(value, basins)
+    verdicts.reshape(-1)[rooms.stray] = WAITING
+    _refine(labels, free, verdicts, road, factor)
     return int((~joined[FIRST:] & ~doubtful[FIRST:]).sum()), int(doubtful.sum())
 
 
@@ -612,7 +613,7 @@ def _refine(
     free
         ``(h, w)`` uint8, 0 on lines.
     value
-        Coarse uint8: the verdict.
+        Coarse uint8: the verdict, or that the cell waits for its neighbours'.
     decided
         Coarse bool: cells that lie wholly in a road region. The others hold a line, and their
         pixels fall to the neighbour from which they can be reached.
@@ -624,6 +625,9 @@ def _refine(
         return
     # Cells with a line beside a room.
     rim = cv2.dilate(changed.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool) & ~decided
+    stray = changed & (value == WAITING)
+    rim |= stray
+    changed &= ~stray
     height, width = labels.shape
     flat, off_lines = labels.reshape(-1), free.reshape(-1)
     # Only these pixels are looked at, a few in a hundred of all.
