@@ -134,7 +134,7 @@ def _between_twins(
     heading = np.where(side == 0, 1.0, -1.0)[:, np.newaxis] * stations.normal[known]
     middle = (inner[known, side] + outer[known, side]) / 2
     found[known] = without_axis(stations.xy[known] + middle[:, np.newaxis] * heading)
-    return found
+    return np.asarray(found)
 
 
 def _on_medians(stations: Stations, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -542,7 +542,7 @@ def run_on_past_levels(
         ``(regions,)`` bool.
     """
     found = np.zeros(len(road), bool)
-    for number in np.flatnonzero(half_open):
+    for number in np.flatnonzero(half_open).tolist():
         here = _corners(number, terrain, regions, frame)
         one, two = np.triu_indices(len(here), 1)
         width = np.linalg.norm(here[two] - here[one], axis=1)
@@ -583,7 +583,7 @@ def _corners(number: int, terrain: Terrain, regions: np.ndarray, frame: Frame) -
     for other in others[(others > 0) & (others != number)]:
         meeting += cv2.dilate((window == other).view(np.uint8), square)
     places = cv2.connectedComponentsWithStats(near & (meeting >= MEETING).view(np.uint8))[3][1:]
-    return np.asarray((places + (left + 0.5, top + 0.5)) * np.asarray(frame.pixel))
+    return np.asarray((places + np.array([left + 0.5, top + 0.5])) * np.asarray(frame.pixel))
 
 
 def shrink(free: np.ndarray, factor: int) -> np.ndarray:
