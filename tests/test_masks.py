@@ -470,6 +470,17 @@ def test_a_path_along_one_side_of_a_wedge_between_streets_leaves_it_no_road(city
     assert iou(labels, city.truth(blocks)) > 0.998
 
 
+@pytest.mark.parametrize(("slope", "off"), [(0.4, 8.0), (0.5, 9.4), (0.5, 13.0)])
+def test_an_upper_roads_centerline_astray_in_the_corner_it_cuts_off_makes_no_road(city, slope, off):
+    _, south, east, _ = city.blocks[6].bounds
+    upper = LineString([(east - 130, south - 40 * slope), (east + 40, south + 130 * slope)])
+    edges = [upper.parallel_offset(5, side) for side in ("left", "right")]
+    axis = upper.parallel_offset(off, "right")
+    labels = label(city.grid, [*city.lines, *edges], [*city.centerlines, axis])
+    corner = min(shapely.get_parts(city.blocks[6].difference(upper.buffer(5))), key=shapely.area)
+    assert (labels[burn_ground(city.grid, [corner.buffer(-1)]) == 1] == 0).all()
+
+
 def test_a_turning_circle_that_an_upper_road_cuts_is_road():
     grid = metric_grid(300, 240)
     street, spur = box(-50, 194, 350, 206), box(146, 90, 154, 195)
