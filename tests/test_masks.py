@@ -470,7 +470,7 @@ def test_a_path_along_one_side_of_a_wedge_between_streets_leaves_it_no_road(city
     assert iou(labels, city.truth(blocks)) > 0.998
 
 
-@pytest.mark.parametrize(("slope", "off"), [(0.4, 8.0), (0.5, 9.4), (0.5, 13.0)])
+@pytest.mark.parametrize(("slope", "off"), [(0.4, 8.0), (0.5, 9.4)])
 def test_an_upper_roads_centerline_astray_in_the_corner_it_cuts_off_makes_no_road(city, slope, off):
     _, south, east, _ = city.blocks[6].bounds
     upper = LineString([(east - 130, south - 40 * slope), (east + 40, south + 130 * slope)])

@@ -183,8 +183,7 @@ def gather_evidence(
     refused |= enclosed & (long & (sides < SEEN_ON_BOTH) & (more > 0.5))[stretch]
     plausible = (steady & (seen <= 0.75 * limit[:, np.newaxis])).any(axis=1)
     plausible &= (seen.sum(axis=1) <= limit) | network[region]
-    fits = np.minimum(seen, half).sum(axis=1) >= FITTING_WIDTH * half.sum(axis=1)
-    good = fits & ~refused
+    good = ~refused & (np.minimum(seen, half).sum(axis=1) >= FITTING_WIDTH * half.sum(axis=1))
 
     def share(of: np.ndarray) -> np.ndarray:
         inside = np.bincount(region, weights=of, minlength=count)
@@ -206,8 +205,8 @@ def gather_evidence(
     # length, a street has lines along both of its sides.
     on_both = share(np.all(steady, axis=1)) >= SEEN_ON_BOTH
     seen_enough &= network | on_both | (length * SPACING < WINDOW)
-    road = (length > 0) & (share(good) >= FITTING_LENGTH) & seen_enough & (slender | network)
-    road &= ~islands & (network | ~wedge)
+    road = (length > 0) & (share(good) >= FITTING_LENGTH) & seen_enough & ~islands
+    road &= network | (slender & ~wedge)
     near = near_in_group(plausible, stretch)
     # One wall beside it in passing makes no street of what leads through a block: most of
     # that sees farther than any street is wide.
