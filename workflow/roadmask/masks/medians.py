@@ -34,6 +34,8 @@ TWIN = 0.5
 FLANKED = 0.6
 # Stations of the shortest run that is no corner, and as many off a median as end one.
 SHORTEST, BRIDGED = 5, 4
+# Stations along which something may hide one of two carriageways.
+HIDDEN = 16
 
 
 def leave_medians(
@@ -77,7 +79,8 @@ def leave_medians(
         return stations, seen
     inner, outer = _lanes(stations.taken(chosen), seen[chosen], walls, reach)
     twins = _between_twins(stations.taken(chosen), seen[chosen], inner, outer, without_axis)
-    on_median[chosen[twins]] = True
+    # What crosses one of them, as the edges of a lower street, hides it for a while.
+    on_median[chosen[_bridged(twins, stations.part[chosen], HIDDEN)]] = True
     inner[free[chosen]], outer[free[chosen]] = seen[free], far[free]
     is_median = on_median[chosen]
     chosen, inner, outer = chosen[is_median], inner[is_median], outer[is_median]
@@ -147,7 +150,7 @@ def _on_medians(stations: Stations, seen: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     between = seen.sum(axis=1) < NARROWEST
     left, right = ((seen < ON_LINE) | between[:, np.newaxis]).T
-    found = _bridged(left | right, stations.part)
+    found = _bridged(left | right, stations.part, BRIDGED)
     run = np.cumsum(np.diff(stations.part * 2 + found, prepend=-1) != 0)
     # An axis that keeps to one side of a line is mostly that of a street, if a narrow one.
     weaving = found.copy()
@@ -156,12 +159,12 @@ def _on_medians(stations: Stations, seen: np.ndarray) -> tuple[np.ndarray, np.nd
     return found, weaving
 
 
-def _bridged(found: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Close gaps of fewer than `BRIDGED` stations between those found in one group."""
+def _bridged(found: np.ndarray, group: np.ndarray, longest: int) -> np.ndarray:
+    """Close gaps of fewer than `longest` stations between those found in one group."""
     index = np.arange(len(found))
-    before = np.maximum.accumulate(np.where(found, index, -BRIDGED))
-    after = np.minimum.accumulate(np.where(found, index, 2 * len(found) + BRIDGED)[::-1])[::-1]
-    close = after - before <= BRIDGED
+    before = np.maximum.accumulate(np.where(found, index, -longest))
+    after = np.minimum.accumulate(np.where(found, index, 2 * len(found) + longest)[::-1])[::-1]
+    close = after - before <= longest
     first, last = np.where(close, before, index), np.where(close, after, index)
     return np.asarray(close & (group[first] == group[last]))
 
