@@ -1228,6 +1228,14 @@ def test_manhattan_has_its_share_of_road(real_data):
     axes = gpd.read_file(folder / "centerlines.shp").geometry
     labels = label(grid, lines, axes, Distance(150, "ft").metres)
     assert 0.27 < (labels == 1).mean() < 0.31
-    assert (labels == 255).mean() < 0.01
+    assert (labels == 255).mean() < 0.001
     # East of the highway lies the river.
     assert (labels[3000:4000, 4750:] == 1).mean() < 0.01
+    # A ramp, and the highway's carriageway beside which its one centerline runs.
+    assert all(labels[at] == 1 for at in ((950, 4620), (3500, 4210), (4100, 4330), (4270, 4390)))
+    # The corner of a block that a ramp cuts off, a pier, a median that leaves the sheet.
+    assert all(labels[at] == 0 for at in ((1000, 4600), (3397, 4511), (3417, 4519), (30, 3470)))
+    # The map ends where the sheet does: beyond, its halo is empty.
+    halo = 122
+    wide = label(grid.widened(halo), lines, axes, Distance(150, "ft").metres)
+    assert (wide[halo:-halo, halo:-halo] == labels).mean() > 0.9998
