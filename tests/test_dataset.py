@@ -420,9 +420,8 @@ def table_row(tile, verdict="keep", scope="all", reason=""):
         "tile": tile.name,
         "row": tile.row,
         "col": tile.column,
-        **dict.fromkeys(
-            ("road_share", "nodata_share", "unknown_share", "saturated_share", "blank_share"), 0
-        ),
+        "road_share": 0.2,
+        **dict.fromkeys(("nodata_share", "unknown_share", "saturated_share", "blank_share"), 0),
         "verdict": verdict,
         "scope": scope,
         "reason": reason,
@@ -709,6 +708,23 @@ class TestSelectionInTheDataset:
         soft = found[chosen["train"][0]]
         assert soft["reason"] == ("road_share 0 < selection.min_road_share 0.01 (in training only)")
         assert json.loads((tmp_path / "dataset.json").read_text())["left_out"]["selection"] == 4
+
+    def test_labels_without_any_class_are_what_is_wrong_and_not_the_split(
+        self, city, tmp_path, capsys
+    ):
+        """As a colour mistyped in classes leaves them: nearly all tiles are dropped for it."""
+        scenes, tables, _ = city
+        emptied = [tmp_path / table.name for table in tables]
+        for table, path in zip(tables, emptied, strict=True):
+            rows = list(csv.DictReader(table.open(newline="")))
+            with path.open("w", newline="") as file:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                writer.writerows(
+                    {**row, "road_share": 0, "verdict": "drop", "scope": "train"} for row in rows
+                )
+        assert dataset(scenes, emptied, tmp_path / "dataset" / "dataset.json") == 1
+        assert "no tile of any scene has a label of road" in capsys.readouterr().err
 
     def test_tables_of_other_tiles_are_refused(self, city, tmp_path, capsys):
         scenes, tables, _ = city

@@ -238,6 +238,33 @@ def test_lines_that_end_with_the_data_flood_no_river():
     assert iou(label(grid, lines, centerlines), truth) > 0.97
 
 
+@pytest.mark.parametrize("turn", [0.0, 0.4])
+def test_a_map_cut_within_the_raster_keeps_its_streets_to_the_cut(turn):
+    """As an extract does whose box is the sheet's, where the halo reaches beyond."""
+    grid = metric_grid(360, 300)
+    cut = box(40, 30, 320, 270)
+    angles = [turn, turn + np.pi / 2]
+    axes = []
+    for angle in angles:
+        along = np.array([np.cos(angle), np.sin(angle)])
+        across = np.array([-along[1], along[0]])
+        for step in range(-4, 5):
+            middle = (180, 150) + step * 75 * across
+            axes.append(LineString([middle - 400 * along, middle + 400 * along]))
+    # A median in one of them leaves the map.
+    median = axes[4].buffer(2.0, cap_style="flat")
+    gaps = shapely.union_all([axis.buffer(12) for axis in axes[9:]])
+    roads = shapely.union_all([axis.buffer(7, cap_style="flat") for axis in axes])
+    roads = roads.difference(median.difference(gaps))
+    edges = shapely.boundary(shapely.get_parts(roads.intersection(box(-300, -300, 700, 700))))
+    lines = shapely.get_parts(shapely.intersection(edges, cut))
+    axes = shapely.get_parts(shapely.intersection(axes, cut))
+    truth = burn_ground(grid, [roads.intersection(cut)])
+    labels = label(grid, lines[shapely.length(lines) > 0], axes)
+    assert iou(labels, truth) > 0.995
+    assert not (labels == 255).any()
+
+
 def test_a_closed_turning_circle_wider_than_its_street_is_road(city):
     bulb = Point(55, 40).buffer(13).union(box(50, 8, 60, 40)).difference(box(0, 0, 300, 8))
     block = city.blocks[6]
@@ -391,6 +418,17 @@ def test_a_centerline_that_weaves_along_the_line_between_two_carriageways_makes_
     assert iou(labels, burn_ground(grid, [road])) > 0.995
 
 
+@pytest.mark.parametrize("widest", [1.2 * 20, 4 * 20])
+def test_a_centerline_close_beside_the_line_between_two_carriageways_makes_both_road(widest):
+    # Lines across, as a lower street's edges, cut the far one off the rest.
+    grid = metric_grid(400, 200)
+    middle, road, edges = boulevard(grid, 0.0)
+    across = [LineString([(x, 60), (x, 140)]) for x in (60, 240, 330)]
+    axis = affinity.translate(middle, 0, 0.7)
+    labels = label(grid, [*edges, middle, *across], [axis], widest)
+    assert iou(labels, burn_ground(grid, [road])) > 0.99
+
+
 def test_an_alley_narrower_than_any_median_stays_road(city):
     # The pavement's edge runs on past its mouths.
     x = 1.5 * city.step_x
@@ -430,6 +468,17 @@ def test_a_path_along_one_side_of_a_wedge_between_streets_leaves_it_no_road(city
     blocks = [*(b for b in city.blocks if b is not block), *parts]
     labels = label(city.grid, [b.exterior for b in blocks], [*city.centerlines, turn, path])
     assert iou(labels, city.truth(blocks)) > 0.998
+
+
+@pytest.mark.parametrize(("slope", "off"), [(0.4, 8.0), (0.5, 9.4)])
+def test_an_upper_roads_centerline_astray_in_the_corner_it_cuts_off_makes_no_road(city, slope, off):
+    _, south, east, _ = city.blocks[6].bounds
+    upper = LineString([(east - 130, south - 40 * slope), (east + 40, south + 130 * slope)])
+    edges = [upper.parallel_offset(5, side) for side in ("left", "right")]
+    axis = upper.parallel_offset(off, "right")
+    labels = label(city.grid, [*city.lines, *edges], [*city.centerlines, axis])
+    corner = min(shapely.get_parts(city.blocks[6].difference(upper.buffer(5))), key=shapely.area)
+    assert (labels[burn_ground(city.grid, [corner.buffer(-1)]) == 1] == 0).all()
 
 
 def test_a_turning_circle_that_an_upper_road_cuts_is_road():
@@ -557,6 +606,46 @@ def test_of_a_carriageway_open_at_one_end_nothing_is_known():
     assert at(125, 150) == 255
     assert at(125, 100) == 1
     assert at(60, 150) == at(300, 150) == 0
+
+
+@pytest.mark.parametrize(("reach", "value"), [(192, 1), (180, 255)])
+def test_a_ramp_open_at_one_end_is_road_if_it_runs_on_past_a_line_at_the_other(reach, value):
+    """It leaves a street at its open mouth; its edges end at another one's edge, or cross it."""
+    grid = metric_grid(400, 240)
+    lines = [LineString([(-50, y), (450, y)]) for y in (94, 180, 192)]
+    lines += [LineString([(-50, 106), (118, 106)]), LineString([(132, 106), (450, 106)])]
+    lines += [LineString([(x, 109), (x, reach)]) for x in (120, 130)]
+    axes = np.array([LineString([(-50, y), (450, y)]) for y in (100, 186)])
+    labels = label(grid, lines, axes)
+    at = lambda x, y: labels[round((240 - y) / PIXEL), round(x / PIXEL)]  # noqa: E731
+    assert at(125, 140) == at(125, 170) == value
+    assert at(125, 100) == at(60, 186) == 1
+    assert at(60, 140) == at(300, 140) == 0
+
+
+@pytest.mark.parametrize(("depth", "value"), [(10, 1), (60, 255)])
+def test_where_a_lane_ends_in_a_taper_is_road_and_of_a_deep_one_nothing_is_known(depth, value):
+    grid = metric_grid(400, 240)
+    lines = [LineString([(-50, 94), (450, 94)])]
+    lines += [LineString([(-50, 106), (118, 106)]), LineString([(132, 106), (450, 106)])]
+    taper = [(120, 109), (120, 109 + depth / 2), (125, 109 + depth), (130, 109 + depth / 2)]
+    lines += [LineString([*taper, (130, 109)])]
+    labels = label(grid, lines, [LineString([(-50, 100), (450, 100)])])
+    at = lambda x, y: labels[round((240 - y) / PIXEL), round(x / PIXEL)]  # noqa: E731
+    assert at(125, 109 + depth / 4) == at(125, 109 + depth / 2) == value
+    assert at(60, 140) == 0
+
+
+def test_a_nook_of_the_water_that_a_street_opens_to_is_no_road():
+    # Its neck is narrower than a pixel on which rooms are told apart, the nook itself is not.
+    grid = metric_grid(300, 240)
+    lines = [LineString([(-50, 206), (200, 206), (200, 260)])]
+    neck = [(200, 100.6), (198, 100.6), (198, 102), (194, 102)]
+    shore = [*neck, *((x, 200 - y) for x, y in reversed(neck)), (200, -20)]
+    lines += [LineString([(-50, 194), (200, 194), *shore])]
+    labels = label(grid, lines, [LineString([(-50, 200), (199, 200)])])
+    assert iou(labels, burn_ground(grid, [box(0, 194, 200, 206)])) > 0.97
+    assert not (labels[200:] == 1).any()
 
 
 @pytest.mark.parametrize(("mouth", "value"), [(3, 0), (8, 255), (11, 1)])
@@ -1139,6 +1228,14 @@ def test_manhattan_has_its_share_of_road(real_data):
     axes = gpd.read_file(folder / "centerlines.shp").geometry
     labels = label(grid, lines, axes, Distance(150, "ft").metres)
     assert 0.27 < (labels == 1).mean() < 0.31
-    assert (labels == 255).mean() < 0.01
+    assert (labels == 255).mean() < 0.001
     # East of the highway lies the river.
     assert (labels[3000:4000, 4750:] == 1).mean() < 0.01
+    # A ramp, and the highway's carriageway beside which its one centerline runs.
+    assert all(labels[at] == 1 for at in ((950, 4620), (3500, 4210), (4100, 4330), (4270, 4390)))
+    # The corner of a block that a ramp cuts off, a pier, a median that leaves the sheet.
+    assert all(labels[at] == 0 for at in ((1000, 4600), (3397, 4511), (3417, 4519), (30, 3470)))
+    # The map ends where the sheet does: beyond, its halo is empty.
+    halo = 122
+    wide = label(grid.widened(halo), lines, axes, Distance(150, "ft").metres)
+    assert (wide[halo:-halo, halo:-halo] == labels).mean() > 0.9998

@@ -184,7 +184,7 @@ def test_a_planted_shift_is_found_on_the_demo_city(built_city, tmp_path, shift):
             rasterio.open(built_city / "scenes" / f"{scene}.tif") as picture,
             rasterio.open(tmp_path / "mask.tif") as mask,
         ):
-            found = estimate(correlate_blocks(Sheet(manifest, picture, mask, None)).all)
+            found = estimate(correlate_blocks(Sheet(manifest, picture, mask, None)).rows)
         assert found.is_clear
         assert found.right == pytest.approx(-shift[0], abs=1)
         assert found.up == pytest.approx(-shift[1], abs=1)

@@ -123,7 +123,7 @@ def paired(label: np.ndarray, shift: tuple[int, int], seed: int = 1) -> list[Cor
 class TestOffset:
     @pytest.mark.parametrize("shift", [(0, 0), (15, -9), (-12, 15), (3, 1), (-15, -15)])
     def test_planted_offsets_are_found(self, shift):
-        found = estimate(paired(streets(512, 512), shift))
+        found = estimate([paired(streets(512, 512), shift)])
         assert found.is_clear
         assert (found.right, -found.up) == pytest.approx(shift, abs=0.3)
         assert found.sigma < 0.3
@@ -141,22 +141,37 @@ class TestOffset:
             for y in range(32, 352, 128)
             for x in range(32, 352, 128)
         ]
-        found = estimate(blocks)
+        found = estimate([blocks])
         assert not found.is_clear
 
     def test_nothing_to_go_by_gives_nothing(self):
         empty = Correlation(np.zeros((offset.LAGS, offset.LAGS), np.float32), 0.0)
-        assert estimate([empty] * 20) is None
+        assert estimate([[empty] * 20]) is None
 
     def test_blocks_that_disagree_make_it_uncertain(self):
         half = paired(streets(512, 512), (10, 0))[:4] + paired(streets(512, 512), (-10, 0))[:4]
-        found = estimate(half)
+        found = estimate([half])
         assert found.sigma_right > 5
         assert not found.is_clear
 
     def test_the_same_every_time(self):
-        blocks = paired(streets(512, 512), (4, 4))
+        blocks = [paired(streets(512, 512), (4, 4))]
         assert estimate(blocks) == estimate(blocks)
+
+    def test_blocks_of_one_street_are_one_witness(self):
+        """Every 4 x 4 blocks see one street, and each street lies off by an amount of its own."""
+        of_streets = np.random.default_rng(7).normal(0, 1, (4, 4, 2))
+        down, right = np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1]
+
+        def block(row: int, column: int) -> Correlation:
+            off = of_streets[row // 4, column // 4]
+            scores = np.exp(-((right - off[0]) ** 2 + (down - off[1]) ** 2) / 50)
+            return Correlation(scores.astype(np.float32), 100.0)
+
+        found = estimate([[block(row, column) for column in range(16)] for row in range(16)])
+        true_sigma = of_streets.std(axis=(0, 1)) / 4
+        assert found.sigma_right == pytest.approx(math.hypot(true_sigma[0], 0.15), rel=0.25)
+        assert found.sigma_up == pytest.approx(math.hypot(true_sigma[1], 0.15), rel=0.25)
 
     @given(st.floats(-8, 8), st.floats(-8, 8))
     @settings(max_examples=30, deadline=None)

@@ -58,6 +58,32 @@ ROADS = np.zeros((40, 60), bool)
 ROADS[15:22] = ROADS[:, 30:36] = True
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ([255, 0, 0], True),  # a wrong colour
+        ([0, 255, 0], False),
+        ([[0, 255, 0], [9, 9, 9]], False),
+    ],
+)
+def test_a_colour_that_no_pixel_has_is_told_with_those_that_are_there(
+    tmp_path, caplog, value, told
+):
+    picture = np.zeros((3, 40, 60), np.uint8)
+    picture[1, ROADS] = 255
+    path = write_raster(tmp_path / "a.tif", picture, PICTURE)
+    found = raster_labels(path, PICTURE, ClassTable.parse({"road": value}), 127.0)
+    assert (found.labels == 1).any() != told
+    words = "no pixel of it is road ([255, 0, 0] in classes), and these values became other: "
+    assert (f"{words}[0, 255, 0] ({ROADS.sum()} pixels)" in caplog.text) == told
+
+
+def test_a_black_mask_of_one_colour_is_ground_without_road(tmp_path, caplog):
+    path = write_raster(tmp_path / "a.tif", np.zeros((3, 40, 60), np.uint8), PICTURE)
+    raster_labels(path, PICTURE, ClassTable.parse({"road": [255, 0, 0]}), 127.0)
+    assert "no pixel of it" not in caplog.text
+
+
 def as_palette(mask):
     image = Image.fromarray(mask.astype(np.uint8))
     image.putpalette([0, 0, 0, 255, 255, 255])

@@ -160,11 +160,17 @@ class TestReview:
         )
         assert read_review(path) == {"s_r000_c000": "keep", "s_r000_c001": "drop"}
 
+    def test_semicolons_part_columns_too(self, tmp_path):
+        path = tmp_path / "review.csv"
+        path.write_bytes(b"tile;verdict;note\r\na;keep;1,5 m off\r\nb;drop;\r\n")
+        assert read_review(path) == {"a": "keep", "b": "drop"}
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
             ("", "line 1 does not name the columns tile and verdict"),
-            ("tile;verdict\na;keep\n", "line 1 does not name"),
+            ("tile verdict\na keep\n", "line 1 does not name"),
+            ("tile;verdict\na;keep\nb,drop\n", "line 3 has 1 of 2 columns"),
             ("tile,verdict\na,keep\nb\n", "line 3 has 1 of 2 columns"),
             ("tile,verdict\n\na,maybe\n", "line 3 holds tile 'a', verdict 'maybe'"),
             ("tile,verdict\na,keep\na,drop\n", "line 3 says drop of a, another line the opposite"),

@@ -157,8 +157,9 @@ def read_review(path: Path) -> dict[str, str]:
     Parameters
     ----------
     path
-        CSV with the columns ``tile`` and ``verdict`` (``keep`` or ``drop``); others are
-        let be, and so are empty lines.
+        CSV with the columns ``tile`` and ``verdict`` (``keep`` or ``drop``), between commas,
+        or between semicolons as spreadsheets write it where a comma marks decimals; other
+        columns are let be, and so are empty lines.
 
     Returns
     -------
@@ -178,7 +179,8 @@ def read_review(path: Path) -> dict[str, str]:
         raise InputError(path, "no such file", "Correct selection.review") from error
     except UnicodeDecodeError as error:
         raise InputError(path, f"it is no UTF-8 text ({error})", "Save it as UTF-8") from error
-    rows = csv.reader(io.StringIO(text))
+    separator = ";" if ";" in text.partition("\n")[0] else ","
+    rows = csv.reader(io.StringIO(text), delimiter=separator)
     header = [name.strip().lower() for name in next(rows, [])]
     if "tile" not in header or "verdict" not in header:
         raise InputError(path, "line 1 does not name the columns tile and verdict", example)

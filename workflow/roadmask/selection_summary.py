@@ -35,7 +35,7 @@ def summarize(tables: Mapping[str, list[dict[str, str]]]) -> dict[str, Any]:
     Parameters
     ----------
     tables
-        By scene, its table as `roadmask.selection.read_table` gives it.
+        By scene, its table as `roadmask.quality.columns.read_table` gives it.
 
     Returns
     -------

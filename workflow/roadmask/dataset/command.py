@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TABLE = ("tile", *VERDICT)
+TABLE = ("tile", "road_share", *VERDICT)
 SHARD_BYTES = 64 * 2**20
 SHARD_NAME = re.compile(r"(train|val|test)-\d{5}-of-\d{5}\.tfrecord")
 # Of the tiles that selection keeps; above it the block is small for the tiles.
@@ -143,6 +143,25 @@ def read_scenes(
             "Make two data sets of them",
         )
     return scenes
+
+
+def require_classes(scenes: Sequence[Scene], names: Sequence[str]) -> None:
+    """Refuse labels without any class, before a split is blamed for having no tile.
+
+    Raises
+    ------
+    SettingError
+        If all that is known of all tiles is ``other``.
+    """
+    if any(float(row["road_share"]) > 0 for scene in scenes for row in scene.rows.values()):
+        return
+    raise SettingError(
+        "labels",
+        f"no tile of any scene has a label of {' or '.join(names[1:])}, so there is nothing to "
+        "learn",
+        "Look at the masks, and at what logs/masks/ warns of: values in classes, labels.threshold "
+        "or a filter may be wrong",
+    )
 
 
 @dataclass(frozen=True)
@@ -328,6 +347,7 @@ def run(arguments: argparse.Namespace) -> None:
     splitting = Splitting(scenes, candidates, shares, arguments.seed)
     plan = splitting.plan(block)
     log_left_out(plan)
+    require_classes(scenes, names)
     require_filled(plan, shares, block, None if splitting.in_pixels else splitting.plan)
     with staging(arguments.output) as folder:
         write_tiles_table(folder / "tiles.csv", plan, candidates)

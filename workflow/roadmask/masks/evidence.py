@@ -40,6 +40,9 @@ ENCLOSED_AREA = 2.0
 # A street keeps its width: between these shares of its length it differs by less than this
 # share of its median.
 EVEN_SHARES, EVEN = (0.15, 0.85), 0.25
+# What differs by more than this share of it over the middle of its length is a wedge between
+# streets, if at least so many stations tell.
+MIDDLE_SHARES, WEDGE, TELLING = (0.3, 0.7), 0.5, 8
 # The mouth of a street is no narrower than this share of it.
 MOUTH_SHARE = 0.6
 # What is open to the network may be this many times as wide as its wide streets.
@@ -159,7 +162,8 @@ def gather_evidence(
     cover = np.where(cover.sum(axis=1, keepdims=True) <= ENCLOSED_WIDTH * wide, cover, 0)
     at_level = regions_at(crossings, regions, count, frame)
     # What is open to a street may be as wide as its mouth tells.
-    least = np.where(even_regions(region, width, count), usual, middle)
+    even, wedge = even_regions(region, width, count)
+    least = np.where(even, usual, middle)
     expected = np.where(network, wide, np.clip(mouths / MOUTH_SHARE, least, wide))
     # A centerline runs down the middle of its street: along one edge of what is wide it runs
     # beside it.
@@ -179,8 +183,7 @@ def gather_evidence(
     refused |= enclosed & (long & (sides < SEEN_ON_BOTH) & (more > 0.5))[stretch]
     plausible = (steady & (seen <= 0.75 * limit[:, np.newaxis])).any(axis=1)
     plausible &= (seen.sum(axis=1) <= limit) | network[region]
-    fits = np.minimum(seen, half).sum(axis=1) >= FITTING_WIDTH * half.sum(axis=1)
-    good = fits & ~refused
+    good = ~refused & (np.minimum(seen, half).sum(axis=1) >= FITTING_WIDTH * half.sum(axis=1))
 
     def share(of: np.ndarray) -> np.ndarray:
         inside = np.bincount(region, weights=of, minlength=count)
@@ -202,8 +205,8 @@ def gather_evidence(
     # length, a street has lines along both of its sides.
     on_both = share(np.all(steady, axis=1)) >= SEEN_ON_BOTH
     seen_enough &= network | on_both | (length * SPACING < WINDOW)
-    road = (length > 0) & (share(good) >= FITTING_LENGTH) & seen_enough & (slender | network)
-    road &= ~islands
+    road = (length > 0) & (share(good) >= FITTING_LENGTH) & seen_enough & ~islands
+    road &= network | (slender & ~wedge)
     near = near_in_group(plausible, stretch)
     # One wall beside it in passing makes no street of what leads through a block: most of
     # that sees farther than any street is wide.
@@ -231,9 +234,14 @@ def gather_evidence(
 
 def region_of(stations: Stations, regions: np.ndarray, frame: Frame) -> np.ndarray:
     """Return the number of the region that each station lies in, 0 on lines and outside."""
-    column, row = np.floor(frame.to_pixels(stations.xy)).astype(np.int64).T
+    return regions_of(stations.xy, regions, frame)
+
+
+def regions_of(places: np.ndarray, regions: np.ndarray, frame: Frame) -> np.ndarray:
+    """Return the numbers of the regions that ``(n, 2)`` places lie in, 0 on lines and outside."""
+    column, row = np.floor(frame.to_pixels(places)).astype(np.int64).T
     inside = (row >= 0) & (row < regions.shape[0]) & (column >= 0) & (column < regions.shape[1])
-    found = np.zeros(len(stations), np.int64)
+    found = np.zeros(len(places), np.int64)
     found[inside] = regions[row[inside], column[inside]]
     return found
 
@@ -284,8 +292,10 @@ def usual_width(evidence: Evidence) -> float:
     return float(np.median(widths)) if len(widths) else np.nan
 
 
-def even_regions(region: np.ndarray, width: np.ndarray, count: int) -> np.ndarray:
-    """Tell in which regions centerlines find about the same width all along.
+def even_regions(
+    region: np.ndarray, width: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tell in which regions centerlines find about the same width all along, and where none.
 
     Parameters
     ----------
@@ -295,14 +305,22 @@ def even_regions(region: np.ndarray, width: np.ndarray, count: int) -> np.ndarra
         ``(n,)`` metres, NaN where unknown.
     count
         Regions.
+
+    Returns
+    -------
+    even, wedge
+        ``(count,)`` bool each: the same width along most of the length; another one everywhere.
     """
-    even = np.zeros(count, bool)
+    even, wedge = np.zeros((2, count), bool)
     known = np.flatnonzero(np.isfinite(width))
     known = known[np.argsort(region[known], kind="stable")]
+    shares = (EVEN_SHARES[0], MIDDLE_SHARES[0], 0.5, MIDDLE_SHARES[1], EVEN_SHARES[1])
     for run in runs(region[known]):
-        low, middle, high = np.quantile(width[known[run]], (EVEN_SHARES[0], 0.5, EVEN_SHARES[1]))
-        even[region[known[run.start]]] = high - low <= EVEN * middle
-    return even
+        low, lower, middle, higher, high = np.quantile(width[known[run]], shares)
+        number = region[known[run.start]]
+        even[number] = high - low <= EVEN * middle
+        wedge[number] = run.stop - run.start >= TELLING and higher - lower > WEDGE * middle
+    return even, wedge
 
 
 def regions_at(places: np.ndarray, regions: np.ndarray, count: int, frame: Frame) -> np.ndarray:
@@ -319,15 +337,22 @@ def regions_at(places: np.ndarray, regions: np.ndarray, count: int, frame: Frame
     frame
         The raster's frame.
     """
-    steps = np.arange(-AROUND, AROUND + 1)
+    found = np.zeros(count, bool)
+    found[np.unique(regions_around(places, regions, frame))] = True
+    found[0] = False
+    return found
+
+
+def regions_around(
+    places: np.ndarray, regions: np.ndarray, frame: Frame, reach: int = AROUND
+) -> np.ndarray:
+    """Return ``(n, k)`` numbers of the regions within some pixels of ``(n, 2)`` places."""
+    steps = np.arange(-reach, reach + 1)
     down, right = (axis.ravel() for axis in np.meshgrid(steps, steps))
     column, row = np.floor(frame.to_pixels(places)).astype(np.int64).T
     rows = np.clip(row[:, np.newaxis] + down, 0, regions.shape[0] - 1)
     columns = np.clip(column[:, np.newaxis] + right, 0, regions.shape[1] - 1)
-    found = np.zeros(count, bool)
-    found[np.unique(regions[rows, columns])] = True
-    found[0] = False
-    return found
+    return np.asarray(regions[rows, columns])
 
 
 def stretches(stations: Stations, walls: Walls) -> tuple[np.ndarray, np.ndarray]:

@@ -42,6 +42,9 @@ PARALLEL, ABREAST = 0.8, 0.5
 STUB = 1.5
 # Metres that an end without a partner is drawn on to the next line ahead of it.
 ONWARD = 8.0
+# This many street lines and centerlines that end at one side of the box around all lines tell
+# that the map was cut there.
+CUT_LINES, CUT_AXES = 6, 2
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,63 @@ def close_gaps(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> Chor
     return Chords(
         np.concatenate([between, onward]), np.concatenate([lost, np.zeros(len(onward), bool)])
     )
+
+
+def data_edges(
+    lines: np.ndarray, axes: np.ndarray, extent: tuple[float, float], touch: float
+) -> np.ndarray:
+    """Find the sides of a box at which a map was cut, within a raster.
+
+    What lies beyond is unknown, so its edge is as good as the raster's own. Left open, all that
+    reaches it would be one region.
+
+    Parameters
+    ----------
+    lines, axes
+        Street lines and centerlines in a metric frame.
+    extent
+        Metres of the raster along columns and rows.
+    touch
+        Metres within which lines count as touching.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n,)`` line strings of two points, from each end of a line at a side to the next, half
+        of `touch` off. Seen along them, the ground beyond lies to the left, as the frame counts
+        down.
+    """
+    ends, axis_ends = _ends(lines), _ends(axes)
+    if len(ends) == 0 or len(axis_ends) == 0:
+        return np.empty(0, dtype=object)
+    west, north, east, south = shapely.total_bounds(lines)
+    of_axes = shapely.total_bounds(axes)
+    found = []
+    for side, at in enumerate((west, north, east, south)):
+        across = side % 2
+        here = ends[np.abs(ends[:, across] - at) <= touch, 1 - across]
+        axes_here = np.abs(axis_ends[:, across] - at) <= touch
+        inside = touch < at < extent[across] - touch
+        beyond = (of_axes[side] - at) * (1 if side > 1 else -1) > touch
+        if not inside or beyond or len(here) < CUT_LINES or axes_here.sum() < CUT_AXES:
+            continue
+        corners = (west, east) if across else (north, south)
+        along = np.unique(np.concatenate([here, corners]))
+        if side in (1, 2):
+            along = along[::-1]
+        # Off the ends, so that the last pixels of the ground are no line's.
+        xy = np.full((len(along), 2), at + (touch / 2 if side > 1 else -touch / 2))
+        xy[:, 1 - across] = along
+        found.append(_segments(xy[:-1], xy[1:]))
+    return np.concatenate(found) if found else np.empty(0, dtype=object)
+
+
+def _ends(lines: np.ndarray) -> np.ndarray:
+    """Return the ``(2 n, 2)`` ends of all line strings that are open."""
+    parts = shapely.get_parts(np.asarray(lines, dtype=object))
+    parts = parts[~shapely.is_closed(parts)]
+    ends = np.concatenate([shapely.get_point(parts, 0), shapely.get_point(parts, -1)])
+    return np.asarray(shapely.get_coordinates(ends))
 
 
 def _between_ends(

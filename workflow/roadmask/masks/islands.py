@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from roadmask.masks.evidence import ENCLOSED_WIDTH, street_widths
-from roadmask.masks.streets import NARROWEST, Frame, Stations, Walls, along_walls
+from roadmask.masks.streets import NARROWEST, Frame, Stations, Walls, along_walls, runs
+from roadmask.masks.strips import look_up
 
 # Share of the ground just outside that must be the road around it.
 SURROUNDED = 0.95
@@ -34,6 +34,7 @@ def enclosed_by_road(
     coarse: np.ndarray,
     frame: Frame,
     at_level: np.ndarray,
+    unmapped: np.ndarray,
     reach: float,
 ) -> np.ndarray:
     """Tell which regions with centerlines are islands or blocks that one road surrounds.
@@ -52,6 +53,8 @@ def enclosed_by_road(
         Of the regions.
     at_level
         ``(regions,)`` bool: where levels cross, which is no island's edge.
+    unmapped
+        ``(regions,)`` bool: ground beyond the map's edge, of which nothing is known.
     reach
         Metres: no road is wider.
 
@@ -64,18 +67,22 @@ def enclosed_by_road(
     found = np.zeros(count, bool)
     length = np.bincount(region, minlength=count)
     length[0] = 0
-    places = ndimage.find_objects(coarse)
+    candidate = (length > 0) & (length <= MOST * length.sum()) & ~at_level
+    # Few pixels are of these; to find where every region lies takes twice as long.
+    pixels = np.flatnonzero(look_up(candidate, coarse))
+    numbers = coarse.reshape(-1)[pixels]
+    order = np.argsort(numbers, kind="stable")
+    pixels, numbers = pixels[order], numbers[order]
     around = np.ones((2 * ACROSS + 1,) * 2, np.uint8)
-    most = length > MOST * length.sum()
-    for number in np.flatnonzero((length > 0) & ~most & ~at_level):
-        if number > len(places) or places[number - 1] is None:
-            continue
+    for run in runs(numbers):
+        number = numbers[run.start]
         window = tuple(
-            slice(max(axis.start - ACROSS, 0), axis.stop + ACROSS) for axis in places[number - 1]
+            slice(max(int(at.min()) - ACROSS, 0), int(at.max()) + 1 + ACROSS)
+            for at in np.divmod(pixels[run], coarse.shape[1])
         )
         here = coarse[window]
         rim = here[(cv2.dilate((here == number).view(np.uint8), around) > 0) & (here != number)]
-        rim = rim[rim > 0]
+        rim = rim[(rim > 0) & ~unmapped[rim]]
         beside = np.bincount(rim, minlength=1)
         road = int(beside.argmax())
         found[number] = length[road] > 0 and beside[road] >= SURROUNDED * len(rim)

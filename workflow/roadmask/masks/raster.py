@@ -273,6 +273,9 @@ class _Source:
         Pixels that have a class by tolerance alone.
     off
         By value, the pixels that belong to no class.
+    rest, has_class
+        The same of a single class, which leaves them to ``other``, until it is found; whether
+        it was.
     pixels
         Those with data.
     highest, held
@@ -286,6 +289,8 @@ class _Source:
     tolerance: int
     near: int = 0
     off: Counter[Value] = field(default_factory=Counter)
+    rest: Counter[Value] = field(default_factory=Counter)
+    has_class: bool = False
     pixels: int = 0
     highest: float = -math.inf
     held: set[float] = field(default_factory=set)
@@ -313,7 +318,7 @@ class _Source:
         return labels
 
     def check(self) -> None:
-        """Refuse what was read, where the values don't fit the classes.
+        """Refuse what was read, where the values don't fit the classes, or warn of it.
 
         Raises
         ------
@@ -323,14 +328,25 @@ class _Source:
         if self.classes.by_threshold:
             self._check_threshold()
             return
+        if self.rest and not self.has_class:
+            # No error: ground without that class may well have others in its mask.
+            log.warning(
+                "%s: no pixel of it is %s (%s in classes), and these values became other: %s",
+                self.path,
+                self.classes.names[0],
+                ", ".join(map(shown, self.classes.values[1])),
+                _listed(self.rest),
+            )
         share = self.off.total() / max(self.pixels, 1)
         if not self.off or (self.tolerance and share <= MOST_OFF):
             if self.off:
-                log.warning("%s: %s are not known: %s", self.path, f"{share:.2%}", self._listed())
+                log.warning(
+                    "%s: %s are not known: %s", self.path, f"{share:.2%}", _listed(self.off)
+                )
             return
         raise InputError(
             self.path,
-            f"it holds values that belong to no class: {self._listed()}",
+            f"it holds values that belong to no class: {_listed(self.off)}",
             "Add them to classes, under other or ignore if they are no class of their own; many "
             "values beside those meant come from JPEG or from resampling with interpolation: "
             "labels.raster.tolerance lets each pixel take the nearest class",
@@ -464,8 +480,6 @@ class _Source:
                 here &= channel == part
             labels[here] = label
             unlisted &= ~here
-        if not unlisted.any():
-            return labels
         rest = channels[:, unlisted]
         if self.tolerance:
             found, is_near = self._nearest(rest)
@@ -473,7 +487,10 @@ class _Source:
             labels[unlisted] = found
             rest = rest[:, ~is_near]
         if len(self.classes.names) > 1:
-            self._count_off(rest)
+            self.off += self._counted(rest)
+        elif not self.has_class:
+            self.has_class = bool((known & (labels == 1)).any())
+            self.rest += self._counted(rest)
         return labels
 
     def _nearest(self, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -499,7 +516,8 @@ class _Source:
             best[nearer] = apart[nearer]
         return labels, np.isfinite(best)
 
-    def _count_off(self, channels: np.ndarray) -> None:
+    def _counted(self, channels: np.ndarray) -> Counter[Value]:
+        """Count the pixels ``(channels, pixels)`` of each value."""
         if self.classes.in_colours:
             red, green, blue = channels.astype(np.uint32)
             codes, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
@@ -509,16 +527,7 @@ class _Source:
         else:
             values, counts = np.unique(channels[0], return_counts=True)
             keys = [float(value) for value in values]
-        self.off.update(dict(zip(keys, counts.tolist(), strict=True)))
-
-    def _listed(self) -> str:
-        """Name the commonest values of no class, with their pixels."""
-        commonest = sorted(self.off.items(), key=lambda item: (-item[1], shown(item[0])))
-        listed = ", ".join(
-            f"{shown(value)} ({count} pixels)" for value, count in commonest[:EXAMPLES]
-        )
-        more = len(commonest) - EXAMPLES
-        return f"{listed} and {more} more" if more > 0 else listed
+        return Counter(dict(zip(keys, counts.tolist(), strict=True)))
 
     def _check_threshold(self) -> None:
         """Refuse a threshold above all that a mask holds, such as 127 for one of 0 and 1.
@@ -541,6 +550,14 @@ class _Source:
             f"Write one below the values that mean {self.classes.names[0]}, such as "
             f"{min(self.held - others) - 1:g}",
         )
+
+
+def _listed(values: Counter[Value]) -> str:
+    """Name the commonest values, with their pixels."""
+    commonest = sorted(values.items(), key=lambda item: (-item[1], shown(item[0])))
+    listed = ", ".join(f"{shown(value)} ({count} pixels)" for value, count in commonest[:EXAMPLES])
+    more = len(commonest) - EXAMPLES
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def _strips(window: Window) -> Iterator[Window]:

@@ -28,14 +28,17 @@ from shapely.geometry.base import BaseGeometry
 from roadmask.burn import burn_lines, sides_of_lines
 from roadmask.grid import Grid
 from roadmask.masks.evidence import (
+    AROUND,
     OPEN_WIDTH,
     Evidence,
     gather_evidence,
     region_of,
+    regions_around,
     regions_at,
+    regions_of,
     usual_width,
 )
-from roadmask.masks.gaps import Chords, close_gaps
+from roadmask.masks.gaps import Chords, close_gaps, data_edges
 from roadmask.masks.islands import enclosed_by_road, on_free_medians
 from roadmask.masks.line_pixels import settle_line_pixels
 from roadmask.masks.medians import leave_medians
@@ -86,6 +89,13 @@ TRUSTED = 0.5
 CELLS = 2**17
 # Label of pixels that wait for a neighbour's.
 WAITING = 254
+# Pixels within which lines touch. Those of lines that were traced from a raster lie whole pixels
+# apart, so that rounding would tell whether lines one pixel apart do.
+TOUCH = 0.99
+# Others that a region meets where two lines cross at its edge.
+MEETING = 3
+# Widths of a piece's end from there to where it surely goes on.
+DEEP = 1.5
 # Pixels from a chord to the ground beside it.
 BESIDE = 3.0
 
@@ -168,7 +178,14 @@ def label_regions(
     lines = to_frame(street_lines, grid, frame)
     if len(lines) == 0:
         return RegionLabels(np.full(grid.shape, UNKNOWN, np.uint8), _counts())
-    chords = close_gaps(lines, min(frame.pixel))
+    touch = TOUCH * min(frame.pixel)
+    extent = (grid.width * frame.pixel[0], grid.height * frame.pixel[1])
+    edges = data_edges(lines, axes, extent, touch)
+    chords = close_gaps(np.concatenate([lines, edges]), touch)
+    chords = Chords(
+        np.concatenate([chords.lines, edges]),
+        np.concatenate([chords.lost, np.zeros(len(edges), bool)]),
+    )
     in_frame = Grid(grid.width, grid.height, Affine.scale(*frame.pixel), None)
     closed = barrier | burn_lines(chords.lines, in_frame) if len(chords) else barrier
     free = (closed == 0).view(np.uint8)
@@ -182,6 +199,9 @@ def label_regions(
     of_lines = crossings[last < len(walls.starts) - len(chords)]
     seen = sight(stations, walls, max_road_width)
     region = region_of(stations, regions, frame)
+    sides = sides_of_chords(chords, regions, frame)
+    unmapped = np.zeros(count, bool)
+    unmapped[sides[len(sides) - len(edges) :, 1]] = True
     islands = enclosed_by_road(
         stations,
         seen,
@@ -190,13 +210,20 @@ def label_regions(
         terrain.regions,
         frame,
         regions_at(of_lines, regions, count, frame),
+        unmapped,
         max_road_width,
     )
     free_medians = on_free_medians(stations, seen, walls, axes, islands[region], max_road_width)
+    without_axis = np.bincount(region, minlength=count) == 0
     stations, seen = leave_medians(
-        stations, seen, walls, min(frame.pixel), max_road_width, free_medians
+        stations,
+        seen,
+        walls,
+        min(frame.pixel),
+        max_road_width,
+        free_medians,
+        lambda places: without_axis[regions_of(places, regions, frame)],
     )
-    sides = sides_of_chords(chords, regions, frame)
     mouths = widest_mouths(chords, sides, axes, count)
     evidence = gather_evidence(
         stations,
@@ -217,9 +244,13 @@ def label_regions(
         chords,
         sides,
         road,
+        areas,
         thickness,
         THICK_SHARE * evidence.usual / 2,
     )
+    passing = run_on_past_levels(half_open, road, terrain, regions, thickness, frame)
+    opened |= passing
+    half_open &= ~passing
     verdict = np.where(road | opened, ROAD, np.where(half_open, UNKNOWN, OTHER)).astype(np.uint8)
     labels = look_up(verdict, regions)
     cut, doubtful = _part_leaks(labels, free, stations, evidence, terrain)
@@ -294,6 +325,7 @@ def _part_leaks(
     street, reach = draw_streets(stations, evidence, depth, coarse)
     rooms = find_rooms(
         (road & (reach == 0)).view(np.uint8),
+        road,
         depth,
         coarse.pixel,
         stations.xy[evidence.source],
@@ -308,7 +340,9 @@ def _part_leaks(
     joined, doubtful = joined | passed, doubtful & ~passed
     value = np.where(joined, ROAD, np.where(doubtful, UNKNOWN, OTHER)).astype(np.uint8)
     value[0] = ROAD
-    _refine(labels, free, look_up(value, basins), road, factor)
+    verdicts = look_up(value, basins)
+    verdicts.reshape(-1)[rooms.stray] = WAITING
+    _refine(labels, free, verdicts, road, factor)
     return int((~joined[FIRST:] & ~doubtful[FIRST:]).sum()), int(doubtful.sum())
 
 
@@ -432,10 +466,13 @@ def open_pieces(
     chords: Chords,
     sides: np.ndarray,
     road: np.ndarray,
+    areas: np.ndarray,
     thickness: np.ndarray,
     thickest: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tell which other pieces are road by opening to road at their full width.
+
+    At both ends; or at one, if they are no deeper than that is wide, as where a lane ends.
 
     Parameters
     ----------
@@ -443,16 +480,15 @@ def open_pieces(
         The chords, and the regions beside each.
     road
         ``(regions,)`` bool: what is road so far.
-    thickness
-        ``(regions,)`` metres from the innermost place to the nearest line.
+    areas, thickness
+        ``(regions,)`` square metres, and metres from the innermost place to the nearest line.
     thickest
         Metres of thickness that no street here exceeds.
 
     Returns
     -------
     opened, half_open
-        ``(regions,)`` bool each: open at both ends; open at one end, of which nothing tells
-        whether it is road.
+        ``(regions,)`` bool each: road; open at one end, of which nothing tells whether it is.
     """
     count = len(road)
     candidate = ~road & (thickness <= thickest)
@@ -463,13 +499,95 @@ def open_pieces(
     links = coo_array((np.ones(inner.sum()), tuple(sides[inner].T)), shape=(count, count))
     group = connected_components(links, directed=False)[1]
     doors = np.zeros(count, np.int64)
+    widest = np.zeros(count)
     for near, far in ((0, 1), (1, 0)):
         door = usable & road[sides[:, near]] & candidate[sides[:, far]]
         door &= mouth >= OPEN_MOUTH * thickness[sides[:, far]]
         np.add.at(doors, group[sides[door, far]], 1)
+        np.maximum.at(widest, sides[door, far], 2 * mouth[door])
     # What is narrower than a carriageway is a median whose outline is open.
     candidate &= thickness >= NARROWEST / 2
-    return candidate & (doors[group] >= 2), candidate & (doors[group] == 1)
+    opened = candidate & ((doors[group] >= 2) | (areas < widest**2))
+    return opened, candidate & (doors[group] == 1) & ~opened
+
+
+def run_on_past_levels(
+    half_open: np.ndarray,
+    road: np.ndarray,
+    terrain: Terrain,
+    regions: np.ndarray,
+    thickness: np.ndarray,
+    frame: Frame,
+) -> np.ndarray:
+    """Tell which pieces open at one end run on at the other one, over or under a line there.
+
+    Both of their edges run on past that line, and road lies between them.
+
+    Parameters
+    ----------
+    half_open, road
+        ``(regions,)`` bool each: open to road at one end; road so far.
+    terrain
+        The ground.
+    regions
+        ``(h, w)`` int32 region numbers, 0 on lines.
+    thickness
+        ``(regions,)`` metres from the innermost place to the nearest line.
+    frame
+        The raster's frame.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(regions,)`` bool.
+    """
+    found = np.zeros(len(road), bool)
+    for number in np.flatnonzero(half_open).tolist():
+        here = _corners(number, terrain, regions, frame)
+        one, two = np.triu_indices(len(here), 1)
+        width = np.linalg.norm(here[two] - here[one], axis=1)
+        full = (width >= 2 * OPEN_MOUTH * thickness[number]) & (width <= 4 * thickness[number])
+        ends = np.stack([here[one[full]], here[two[full]]], axis=1)
+        span = ends[:, 1] - ends[:, 0]
+        across = np.stack([-span[:, 1], span[:, 0]], axis=1)
+        beside = BESIDE * max(frame.pixel) / np.maximum(width[full], BESIDE)[:, np.newaxis]
+        onto = np.zeros(len(ends), bool)
+        for side in (1, -1):
+            # Along its side, a piece is no deeper than wide.
+            near, deep, beyond = (
+                regions_of(ends.mean(axis=1) + side * step * across, regions, frame)
+                for step in (beside, DEEP, -beside)
+            )
+            onto |= (near == number) & (deep == number) & road[beyond]
+        along = np.linspace(0, 1, 9)[1:-1, np.newaxis, np.newaxis]
+        places = ends[:, 0] + along * span
+        on_line = (regions_around(places.reshape(-1, 2), regions, frame, 1) == 0).any(axis=1)
+        found[number] = (onto & on_line.reshape(places.shape[:2]).all(axis=0)).any()
+    return found
+
+
+def _corners(number: int, terrain: Terrain, regions: np.ndarray, frame: Frame) -> np.ndarray:
+    """Return ``(n, 2)`` metres of where a region meets three others, as where two lines cross.
+
+    Lines that were traced from a raster have a node there, and cross nothing.
+    """
+    rows, columns = np.divmod(
+        np.flatnonzero(terrain.regions.reshape(-1) == number), terrain.regions.shape[1]
+    )
+    margin = 2 * AROUND + terrain.factor
+    top, left = (max(int(at.min()) * terrain.factor - margin, 0) for at in (rows, columns))
+    bottom, right = ((int(at.max()) + 1) * terrain.factor + margin for at in (rows, columns))
+    window = regions[top:bottom, left:right]
+    square = np.ones((2 * AROUND + 1,) * 2, np.uint8)
+    near = cv2.dilate((window == number).view(np.uint8), square)
+    # Every other pixel of the lines around it: what meets is looked for farther than that.
+    outline = (near & (window == 0).view(np.uint8))[::2, ::2]
+    places = np.stack(np.nonzero(outline)[::-1], axis=1) * 2 + (left, top)
+    met = np.sort(regions_around((places + 0.5) * frame.pixel, regions, frame), axis=1)
+    others = ((met[:, 1:] != met[:, :-1]) & (met[:, 1:] > 0)).sum(axis=1) - 1 + (met[:, 0] > 0)
+    outline[outline > 0] = others >= MEETING
+    centres = cv2.connectedComponentsWithStats(outline)[3][1:]
+    return np.asarray((2 * centres + np.array([left, top]) + 0.5) * np.asarray(frame.pixel))
 
 
 def shrink(free: np.ndarray, factor: int) -> np.ndarray:
@@ -499,7 +617,7 @@ def _refine(
     free
         ``(h, w)`` uint8, 0 on lines.
     value
-        Coarse uint8: the verdict.
+        Coarse uint8: the verdict, or that the cell waits for its neighbours'.
     decided
         Coarse bool: cells that lie wholly in a road region. The others hold a line, and their
         pixels fall to the neighbour from which they can be reached.
@@ -511,6 +629,9 @@ def _refine(
         return
     # Cells with a line beside a room.
     rim = cv2.dilate(changed.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool) & ~decided
+    stray = changed & (value == WAITING)
+    rim |= stray
+    changed &= ~stray
     height, width = labels.shape
     flat, off_lines = labels.reshape(-1), free.reshape(-1)
     # Only these pixels are looked at, a few in a hundred of all.

@@ -53,12 +53,16 @@ class Rooms:
         number; the first two are unused.
     thick
         ``(n,)`` bool: too thick to be street.
+    stray
+        ``(s,)`` int64 flat indices of pixels in pieces that are neither a room nor touch a street:
+        ends of ground that are joined to the rest by less than a pixel.
     """
 
     cores: np.ndarray
     number: np.ndarray
     thickness: np.ndarray
     thick: np.ndarray
+    stray: np.ndarray
 
     def __len__(self) -> int:
         return len(self.thick)
@@ -66,6 +70,7 @@ class Rooms:
 
 def find_rooms(
     ground: np.ndarray,
+    domain: np.ndarray,
     depth: np.ndarray,
     pixel: tuple[float, float],
     station_xy: np.ndarray,
@@ -77,6 +82,8 @@ def find_rooms(
     ----------
     ground
         ``(h, w)`` uint8, 1 on ground of road regions that no street reaches.
+    domain
+        ``(h, w)`` bool: all ground of road regions.
     depth
         ``(h, w)`` float32 metres to the nearest line.
     pixel
@@ -118,7 +125,25 @@ def find_rooms(
         number[piece[core]],
         np.concatenate([np.zeros(FIRST, np.float32), thickness[room]]),
         np.concatenate([np.zeros(FIRST, bool), thick[room]]),
+        _stray(filled, piece, room, ground, domain),
     )
+
+
+def _stray(
+    filled: np.ndarray, piece: np.ndarray, room: np.ndarray, ground: np.ndarray, domain: np.ndarray
+) -> np.ndarray:
+    """Return the flat indices of pixels in pieces that are no rooms and touch no street."""
+    thin = ~room[piece]
+    filled, piece = filled[thin], piece[thin]
+    row, column = np.divmod(filled, ground.shape[1])
+    touches = np.zeros(len(room), bool)
+    for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        beside = (
+            np.clip(row + down, 0, ground.shape[0] - 1),
+            np.clip(column + right, 0, ground.shape[1] - 1),
+        )
+        touches[piece[domain[beside] & (ground[beside] == 0)]] = True
+    return np.asarray(filled[~touches[piece]])
 
 
 def flood(depth: np.ndarray, street: np.ndarray, rooms: Rooms, domain: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
         blocks = correlate_blocks(sheet)
         pieces = None if arguments.pieces is None else Pieces.read(arguments.pieces, sheet.grid)
         rows = list(_rows(sheet, pairs, blocks, pieces))
-        offset = estimate(blocks.all)
+        offset = estimate(blocks.rows)
     write_table(arguments.output, (*MEASURES, WAS_CUT), rows)
     write_json(arguments.offset, offset_record(offset, sheet.grid))
     log.info("%s: %s", pairs.images.scene, offset_text(offset, sheet.grid))

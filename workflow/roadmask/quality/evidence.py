@@ -154,11 +154,6 @@ class Blocks:
     size: int
     rows: list[list[Correlation]]
 
-    @property
-    def all(self) -> list[Correlation]:
-        """Every block."""
-        return [block for row in self.rows for block in row]
-
     def weights(self, tile: Tile, margin: float = 0.0) -> Iterator[tuple[int, int, float]]:
         """Return row, column and weight of the blocks that tell of a tile.
 

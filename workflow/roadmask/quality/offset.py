@@ -3,11 +3,13 @@
 The edges of the label are laid over those of the picture at every offset within reach
 (Barnea & Silverman 1972; correlation of gradient orientations: Fitch et al. 2002, here
 unsigned), block by block. The offset at which most edges of all blocks run the same way is
-the sheet's. Blocks are drawn anew, with replacement, to tell how sure that is (Efron 1979).
+the sheet's. Neighbouring blocks are drawn anew together, with replacement, to tell how sure that
+is (Efron 1979; Hall 1985, for data that depend on their neighbours).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +27,12 @@ LEAST_OUTLINE = 200.0
 LEAST_BLOCKS = 3
 DRAWS = 100
 SEED = 1
+# Blocks along an edge of the parts that are drawn, at most: blocks beside each other see the same
+# streets. And the parts that there should be to draw from.
+MOST_SIDE, ENOUGH_PARTS = 4, 8
+# Pixels: what shadows and parked cars, which lie on one side of all streets, move every part by.
+# With both, errors on 21 sheets of demo cities are 0.95 standard errors in the mean square.
+SYSTEMATIC = 0.15
 # A peak stands out if it rises this many times as far above the middling offset as nine in
 # ten of the offsets away from it do.
 CLEAR = 1.5
@@ -118,39 +126,60 @@ def correlate(picture: Field, outlines: Field) -> Correlation:
     return Correlation(np.ascontiguousarray(scores[:LAGS, :LAGS], np.float32), total)
 
 
-def estimate(blocks: list[Correlation]) -> Offset | None:
+def estimate(rows: Sequence[Sequence[Correlation]]) -> Offset | None:
     """Find the offset that most blocks agree on.
 
     Parameters
     ----------
-    blocks
-        Of the whole sheet.
+    rows
+        The blocks of the whole sheet, row by row.
 
     Returns
     -------
     Offset or None
         None where there are too few outlines to tell.
     """
-    usable = [block for block in blocks if block.outline > 0]
+    usable = [block for row in rows for block in row if block.outline > 0]
     if len(usable) < LEAST_BLOCKS or sum(block.outline for block in usable) < LEAST_OUTLINE:
         return None
-    scores = np.stack([block.scores for block in usable]).astype(np.float64)
-    right, up = peak(scores.sum(axis=0))
+    parts = _parts(rows)
+    scores = parts.sum(axis=0)
+    right, up = peak(scores)
     rng = np.random.default_rng(SEED)
-    drawn = rng.multinomial(len(usable), np.full(len(usable), 1 / len(usable)), size=DRAWS)
-    sums = drawn.astype(np.float64) @ scores.reshape(len(usable), -1)
+    drawn = rng.multinomial(len(parts), np.full(len(parts), 1 / len(parts)), size=DRAWS)
+    sums = drawn.astype(np.float64) @ parts.reshape(len(parts), -1)
     found = np.array([peak(drawn_scores.reshape(LAGS, LAGS)) for drawn_scores in sums])
-    sigma = found.std(axis=0)
-    # Where each draw of the blocks finds another offset, none is that of the sheet.
+    sigma = np.hypot(found.std(axis=0), SYSTEMATIC)
+    # Where each draw finds another offset, none is that of the sheet.
     is_one = float(sigma.max()) <= MOST_SIGMA
     return Offset(
         right,
         up,
         float(sigma[0]),
         float(sigma[1]),
-        is_one and is_clear(scores.sum(axis=0)),
+        is_one and is_clear(scores),
         len(usable),
     )
+
+
+def _parts(rows: Sequence[Sequence[Correlation]]) -> NDArray[np.float64]:
+    """Add up the scores of neighbouring blocks, as many as leave enough parts to draw from.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(parts, LAGS, LAGS)``, those with outlines.
+    """
+    for side in range(MOST_SIDE, 0, -1):
+        sums: dict[tuple[int, int], NDArray[np.float64]] = {}
+        for row, blocks in enumerate(rows):
+            for column, block in enumerate(blocks):
+                if block.outline > 0:
+                    place = row // side, column // side
+                    sums[place] = sums.get(place, 0.0) + block.scores.astype(np.float64)
+        if len(sums) >= ENOUGH_PARTS:
+            break
+    return np.stack(list(sums.values()))
 
 
 def peak(scores: NDArray[np.floating[Any]]) -> tuple[float, float]:
