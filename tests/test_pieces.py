@@ -72,6 +72,20 @@ def test_pieces_say_what_the_label_says(described):
     assert (burnt == labels).mean() > 0.9999
 
 
+def test_the_axis_is_as_long_as_the_centerlines_inside(described):
+    city, sheet, _, pieces, _ = described
+    metres = sheet.pixel_metres[0]
+    lines = shapely.union_all(np.asarray(city.centerlines))
+    inside = shapely.length(shapely.intersection(lines, pieces.geometry.to_numpy())) * metres
+    # A station is of one piece, and stands for up to 3 m; a crossing is entered by four lines.
+    np.testing.assert_allclose(pieces["axis_m"], inside, atol=6)
+    of_crossings = pieces["kind"] == "intersection"
+    assert pieces["axis_m"][of_crossings].sum() == pytest.approx(
+        inside[of_crossings].sum(), rel=0.1
+    )
+    assert pieces["axis_m"].sum() == pytest.approx(inside.sum(), rel=0.01)
+
+
 def test_evidence_is_in_range_and_fits_the_city(described):
     _, _, _, pieces, _ = described
     for share in ("closed_share", "throat_share", "seen_share"):

@@ -54,7 +54,7 @@ from roadmask.grid import Grid
 from roadmask.masks.evidence import Evidence, regions_at
 from roadmask.masks.gaps import Chords
 from roadmask.masks.line_pixels import Sides, settle_line_pixels
-from roadmask.masks.streets import SNAP, SPACING, Frame, Stations, group_medians
+from roadmask.masks.streets import SNAP, Frame, Stations, group_medians
 from roadmask.masks.strips import look_up, strips
 from roadmask.style import OTHER, UNKNOWN
 
@@ -247,7 +247,7 @@ def describe(
         "source_fid": _nullable(np.where(street >= 0, source_fid[np.maximum(street, 0)], -1)),
         "area_m2": area * pixel_area,
         "mask_m2": kept * pixel_area,
-        "axis_m": stations_in * SPACING,
+        "axis_m": np.bincount(owner, weights=stations.lengths()[inside], minlength=count),
         "width_m": group_medians(owner, width, count),
         "given_width_m": group_medians(owner, given_width[source], count),
         "seen_share": np.where(stations_in > 0, seen / np.maximum(stations_in, 1), np.nan),

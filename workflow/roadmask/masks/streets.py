@@ -188,6 +188,12 @@ class Stations:
         """Return each line string's stations as a slice."""
         return runs(self.part)
 
+    def lengths(self) -> np.ndarray:
+        """Return the metres of centerline each stands for: half of the way to those beside it."""
+        ways = np.zeros(len(self) + 1)
+        ways[1:-1] = np.linalg.norm(np.diff(self.xy, axis=0), axis=1) * (np.diff(self.part) == 0)
+        return (ways[:-1] + ways[1:]) / 2
+
 
 def runs(values: np.ndarray) -> list[slice]:
     """Return the runs of equal values, as slices."""
