@@ -6,6 +6,7 @@ zero byte after each.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -125,13 +126,22 @@ class Browser:
         return path
 
 
+def _pipe() -> tuple[int, int]:
+    """Return the ends of a pipe, neither of them 3 or 4, which become Chromium's."""
+    low = os.pipe()
+    read, write = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low)
+    for end in low:
+        os.close(end)
+    return read, write
+
+
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
     """Start Chromium with downloads going to a folder; the test is skipped where there is none."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip("no Chromium: apt-get install chromium")
-    (read_commands, write_commands), (read_answers, write_answers) = os.pipe(), os.pipe()
+    (read_commands, write_commands), (read_answers, write_answers) = _pipe(), _pipe()
     # Chromium reads from 3 and writes to 4; the shell puts them there.
     script = (
         f'exec "$@" 3<&{read_commands} 4>&{write_answers} {read_commands}<&- {write_answers}>&-'
