@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -663,7 +664,8 @@ class TestCommand:
         assert all(row["inner_line_share"] == "" for row in rows.values())
         assert max(rows, key=lambda name: float(rows[name]["doubt"])) == "s_r002_c002"
 
-    def test_the_offset_is_what_labels_shift_needs(self, tmp_path):
+    def test_the_offset_is_what_labels_shift_needs(self, tmp_path, caplog):
+        caplog.set_level("INFO")
         city = Drawn(tmp_path)
         label = np.roll(city.road, (-8, 6), (0, 1)).astype(np.uint8)  # 6 right, 8 up
         measure(city.made(label), tmp_path / "out")
@@ -671,6 +673,8 @@ class TestCommand:
         right, up = (float(part.removesuffix(" m")) for part in found["shift"])
         assert (right, up) == (pytest.approx(-3, abs=0.3), pytest.approx(-4, abs=0.3))
         assert found["metres"] == pytest.approx(5, abs=0.3)
+        [words] = re.findall("the picture lies .* m to the left of .* m below it", caplog.text)
+        assert "-" not in words
 
     def test_same_bytes_again(self, tmp_path):
         city = Drawn(tmp_path)

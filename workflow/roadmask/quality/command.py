@@ -271,7 +271,8 @@ def offset_text(offset: Offset | None, grid: Grid) -> str:
     if record["shift"] is None:
         return "no offset between label and picture stands out"
     right, up = record["shift"]
+    side, height = ("left" if right[0] == "-" else "right"), ("below" if up[0] == "-" else "above")
     return (
-        f"the picture lies {right} to the right of the label and {up} above it, give or take "
-        f"{_distance_text(record['sigma_metres'], grid)}"
+        f"the picture lies {right.lstrip('-')} to the {side} of the label and {up.lstrip('-')} "
+        f"{height} it, give or take {_distance_text(record['sigma_metres'], grid)}"
     )
