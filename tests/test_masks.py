@@ -29,8 +29,16 @@ from roadmask.grid import Grid
 from roadmask.lines import write_vectors
 from roadmask.masks.gaps import close_gaps
 from roadmask.masks.line_pixels import settle_line_pixels
-from roadmask.masks.regions import label_regions
-from roadmask.masks.streets import SPACING, Stations, Walls, half_widths, place_stations, sight
+from roadmask.masks.regions import count_levels, label_regions
+from roadmask.masks.streets import (
+    SPACING,
+    Frame,
+    Stations,
+    Walls,
+    half_widths,
+    place_stations,
+    sight,
+)
 from roadmask.raster import write_cog
 
 PIXEL = 0.5
@@ -306,6 +314,53 @@ def test_an_open_median_is_still_cut_out(city):
     centerlines = [line for i, line in enumerate(city.centerlines) if i != 5] + two_lanes
     labels = label(city.grid, [*city.lines, *outline], centerlines)
     assert iou(labels, city.truth([*city.blocks, median])) > 0.997
+
+
+def test_a_median_whose_end_is_open_is_none_of_the_carriageways():
+    grid = metric_grid(300, 100)
+    edges = [LineString([(-50, y), (350, y)]) for y in (20, 60)]
+    median = box(100, 35, 200, 45)
+    open_end = without([median.exterior], LineString([(200, 34), (200, 46)]).buffer(0.1))
+    axes = [LineString([(-50, y), (350, y)]) for y in (27.5, 52.5)]
+    lines = np.array([*edges, *open_end])
+    result = label_regions(grid, burn_lines(lines, grid), lines, np.array(axes), WIDEST)
+    assert result.counts["regions_open_at_one_end"] == 0
+    truth = burn_ground(grid, [box(-50, 20, 350, 60).difference(median)])
+    assert iou(result.labels, truth) > 0.995
+
+
+def test_what_crosses_a_median_the_short_way_leaves_it_one():
+    grid = metric_grid(300, 100)
+    edges = [LineString([(-50, y), (350, y)]) for y in (20, 62)]
+    median = box(100, 30, 160, 33)
+    axes = [LineString([(-50, y), (350, y)]) for y in (25, 47)]
+    paper = LineString([(130, 47), (140, 10), (150, -27)])
+    labels = label(grid, [*edges, median.exterior], [*axes, paper])
+    assert iou(labels, burn_ground(grid, [box(-50, 20, 350, 62).difference(median)])) > 0.995
+
+
+@pytest.mark.parametrize("widest", [1.2 * 22, 4 * 22])
+def test_a_highway_over_blocks_may_be_wider_than_the_streets(city, widest):
+    middle = LineString([(-60, -80), (380, 330)])
+    highway = middle.buffer(11, cap_style="flat")
+    edges = [middle.offset_curve(side) for side in (-11, 11)]
+    axes = [middle.offset_curve(side) for side in (-5, 5)]
+    labels = label(city.grid, [*city.lines, *edges], [*city.centerlines, *axes], widest)
+    assert iou(labels, city.truth(roads=[highway])) > 0.99
+
+
+def test_a_chord_that_runs_a_little_past_a_line_is_no_crossing_of_levels():
+    lines = [LineString([(0, 0), (40, 0)]), LineString([(10, -20), (10, 20)])]
+    chords = [LineString([(30, 6), (30, -0.2)])]
+    grid = metric_grid(40, 20)
+    walls = Walls.from_lines(np.array([*lines, *chords], dtype=object))
+    places, segment = walls.level_crossings()
+    assert sorted(map(tuple, places.tolist())) == [(10, 0), (30, 0)]
+    frame = Frame((PIXEL, PIXEL))
+    regions = np.ones(grid.shape, np.int32)
+    levels, crossings = count_levels(places, segment, walls, 1, regions, 2, frame)
+    assert crossings.tolist() == [[10, 0]]
+    assert levels.tolist() == [0, 1]
 
 
 def test_a_centerline_that_cuts_an_islands_corner_does_not_make_it_road(city):
@@ -944,6 +999,29 @@ def test_gaps_are_closed_where_ends_face_each_other():
             "a line is between",
         ),
         ([[(0, 0), (10, 0)], [(10, 0), (10, 9)], [(10, 9), (0, 0)]], [], "nothing is loose"),
+        (
+            [[(0, 0), (10, 0)], [(21, 0), (40, 0)], [(13, -40), (13, 40)]],
+            [11.0],
+            "it goes on over a line, too far to be led up to it",
+        ),
+        (
+            [
+                [(27, 3), (0, 3), (0, 0), (20, 0)],
+                [(30, 0), (70, 0), (70, 3), (37, 3)],
+            ],
+            [10.0, 10.0],
+            "gaps beside each other in both edges of a strip",
+        ),
+        (
+            [
+                [(25, 0), (40, 0)],
+                [(15, 0), (0, 0), (0, 6), (40, 6), (40, 4)],
+                [(70, 0), (55, 0)],
+                [(80, 0), (95, 0), (95, 6), (55, 6), (55, 4)],
+            ],
+            [4.0, 4.0, 10.0, 10.0],
+            "each of two medians in line keeps its own end",
+        ),
     ],
 )
 def test_chords(lines, expected, why):

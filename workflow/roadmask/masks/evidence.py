@@ -18,6 +18,7 @@ from roadmask.masks.streets import (
     Stations,
     Walls,
     along_walls,
+    group_medians,
     half_widths,
     near_in_group,
     runs,
@@ -120,6 +121,7 @@ def gather_evidence(
     max_road_width: float,
     given_width: np.ndarray | None,
     crossings: np.ndarray,
+    levels: np.ndarray,
     islands: np.ndarray,
 ) -> Evidence:
     """Judge stations and regions by what the stations see on either side.
@@ -144,6 +146,8 @@ def gather_evidence(
         ``(centerlines,)`` metres by attribute, NaN where unknown.
     crossings
         ``(n, 2)`` metres: where lines of two levels cross.
+    levels
+        ``(regions,)`` int64: how many such crossings lie on each outline.
     islands
         ``(regions,)`` bool: never road, though centerlines run there.
     """
@@ -160,11 +164,11 @@ def gather_evidence(
     network |= many & ~islands
     half, cover = half_widths(stations, seen, pixel, max_road_width, given_width)
     cover = np.where(cover.sum(axis=1, keepdims=True) <= ENCLOSED_WIDTH * wide, cover, 0)
-    at_level = regions_at(crossings, regions, count, frame)
-    # What is open to a street may be as wide as its mouth tells.
+    at_level = levels > 0
     even, wedge = even_regions(region, width, count)
-    least = np.where(even, usual, middle)
-    expected = np.where(network, wide, np.clip(mouths / MOUTH_SHARE, least, wide))
+    expected, over = expected_widths(
+        region, width, network, mouths, levels, even, (middle, usual, wide)
+    )
     # A centerline runs down the middle of its street: along one edge of what is wide it runs
     # beside it.
     at_edge = seen.min(axis=1) < AT_EDGE * seen.sum(axis=1)
@@ -177,8 +181,9 @@ def gather_evidence(
     refused = enclosed & far_too_wide(stretch, width, OPEN_WIDTH * wide)
     # What a line ends at is no street of the network if it hardly ever sees one's two sides,
     # and most of it sees more than one.
-    sides = np.bincount(stretch, weights=width <= ENCLOSED_WIDTH * wide) / around
-    more = np.bincount(stretch, weights=seen.sum(axis=1) > ENCLOSED_WIDTH * wide) / around
+    widest = ENCLOSED_WIDTH * np.where(over[region], expected[region], wide)
+    sides = np.bincount(stretch, weights=width <= widest) / around
+    more = np.bincount(stretch, weights=seen.sum(axis=1) > widest) / around
     long = around * SPACING >= WINDOW
     refused |= enclosed & (long & (sides < SEEN_ON_BOTH) & (more > 0.5))[stretch]
     plausible = (steady & (seen <= 0.75 * limit[:, np.newaxis])).any(axis=1)
@@ -230,6 +235,37 @@ def gather_evidence(
         at_level & ~road & ~islands,
         cover,
     )
+
+
+def expected_widths(
+    region: np.ndarray,
+    width: np.ndarray,
+    network: np.ndarray,
+    mouths: np.ndarray,
+    levels: np.ndarray,
+    even: np.ndarray,
+    widths: tuple[float, float, float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how wide a street may be in each region, and which are a highway over blocks.
+
+    Parameters
+    ----------
+    region, width
+        ``(n,)`` region of each station, and metres from line to line there or NaN.
+    network, mouths, levels, even
+        ``(regions,)`` as `gather_evidence` has them.
+    widths
+        As `street_widths` returns them.
+    """
+    count = len(network)
+    middle, usual, wide = widths
+    # What is open to a street may be as wide as its mouth tells.
+    least = np.where(even, usual, middle)
+    expected = np.where(network, wide, np.clip(mouths / MOUTH_SHARE, least, wide))
+    # A highway over blocks is wider than the streets, and keeps its width.
+    own = group_medians(region, width, count)
+    over = (levels > 1) & even & (own <= OPEN_WIDTH * wide)
+    return np.where(over, np.fmax(expected, own), expected), over
 
 
 def region_of(stations: Stations, regions: np.ndarray, frame: Frame) -> np.ndarray:
@@ -324,7 +360,7 @@ def even_regions(
 
 
 def regions_at(places: np.ndarray, regions: np.ndarray, count: int, frame: Frame) -> np.ndarray:
-    """Tell which of the regions lie around places.
+    """Return ``(regions,)`` int64: around how many of the places each region lies.
 
     Parameters
     ----------
@@ -337,10 +373,11 @@ def regions_at(places: np.ndarray, regions: np.ndarray, count: int, frame: Frame
     frame
         The raster's frame.
     """
-    found = np.zeros(count, bool)
-    found[np.unique(regions_around(places, regions, frame))] = True
-    found[0] = False
-    return found
+    around = np.sort(regions_around(places, regions, frame), axis=1)
+    first = np.diff(around, axis=1, prepend=-1) != 0
+    found = np.bincount(around[first], minlength=count)
+    found[0] = 0
+    return np.asarray(found)
 
 
 def regions_around(

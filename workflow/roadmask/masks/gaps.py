@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 
-from roadmask.masks.streets import NARROWEST, Walls
+from roadmask.masks.streets import NARROWEST, Walls, cross
 
 # Metres: wider openings than this are no lost piece of one line, but may be closed as the
 # open end of a street.
@@ -24,6 +24,18 @@ WIDEST = 13.0
 # Metres: unless they are the two ends of one outline, as of a median, or aim at each other as
 # well as this cosine says and no other end is near.
 WIDEST_SURE, STRAIGHT_AIM = 20.0, 0.9
+# As many times as long are lines that form an outline but for one gap.
+CLOSED_SHARE = 3.0
+# By how much the last gap of an outline ranks as shorter.
+OUTLINE_RANK = 0.75
+# Order of ends that are no pair.
+NEVER = 3
+# Power of the aim by which a gap ranks as longer: less than the shortcuts in a crossing gain.
+AIM_RANK = 1.5
+# An end whose line bends may aim as badly as `AIM` allows if the other aims this well.
+BEST_AIM = 0.98
+# Cosine for a gap that lies over or under other lines, and by how much it ranks as longer.
+LEVEL_AIM, LEVEL_RANK = 0.97, 1.5
 # Share of the way between two ends, from its middle, in which another end is between them: past
 # it, it is the one on the street's other side.
 BETWEEN = 0.4
@@ -32,6 +44,8 @@ WIDEST_END = 25.0
 # Cosine of the angle by which an end may point past the other one. A gap may take a whole
 # rounded corner with it, whose ends then point 45 degrees past each other.
 AIM = 0.6
+# Sine of the angle at which two lines meet in a corner.
+CORNER = 0.7
 # Joined lines this many times as long as the gap between their ends are an outline left open.
 OUTLINE_SHARE = 2.0
 # Metres of line from which an end takes its direction.
@@ -109,7 +123,7 @@ def close_gaps(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> Chor
     Returns
     -------
     Chords
-        None crosses a street line.
+        None crosses a street line but where two lines far apart are one on another level.
     """
     parts = _without_stubs(lines, touch)
     walls = Walls.from_lines(parts)
@@ -184,41 +198,174 @@ def _ends(lines: np.ndarray) -> np.ndarray:
 def _between_ends(
     ends: LooseEnds, taken: np.ndarray, walls: Walls, touch: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Join pairs of ends, the shortest and best aimed first; mark them as taken."""
-    pairs = cKDTree(ends.xy).query_pairs(WIDEST_END, output_type="ndarray")
-    one, two = pairs.T
-    span = ends.xy[two] - ends.xy[one]
-    length = np.linalg.norm(span, axis=1)
-    heading = span / np.maximum(length, np.finfo(float).tiny)[:, np.newaxis]
-    ahead = (ends.outward[one] * heading).sum(axis=1)
-    back = -(ends.outward[two] * heading).sum(axis=1)
-    aim = np.minimum(ahead, back)
-    outline = (ends.chain[one] == ends.chain[two]) & (ends.extent[one] >= OUTLINE_SHARE * length)
-    sure = outline | (aim >= STRAIGHT_AIM)
-    near = length <= np.where(sure, WIDEST_SURE, WIDEST)
-    mouth = np.flatnonzero(near & ~outline & (length > WIDEST))
-    near[mouth] = ~_other_ends(ends, one[mouth], two[mouth])
-    facing = near & (outline | (aim >= AIM) | (length <= 2 * touch))
-    same_way = (ends.outward[one] * ends.outward[two]).sum(axis=1) >= PARALLEL
-    abreast = same_way & (np.maximum(np.abs(ahead), np.abs(back)) <= ABREAST)
-    # The ends of one outline may be a street's open end as well, unless it is a median's.
-    lost = facing & ~(abreast & (aim < AIM) & (length >= NARROWEST))
-    abreast &= ~facing
-    rank = length / np.where(facing & ~outline, np.clip(aim, AIM, 1), 1.0)
-    order = np.where(lost, 0, np.where(facing | abreast, 1, 2))
-    usable = np.flatnonzero(near | abreast)
-    chords = _shortened(ends.xy[one[usable]], ends.xy[two[usable]], touch)
-    usable = usable[~walls.crossed(chords[:, 0], chords[:, 1])]
-    one, two, rank, order, lost = (a[usable] for a in (one, two, rank, order, lost))
-    chosen = []
-    used: set[int] = set()
-    ranked = np.lexsort((two, one, rank, order))
-    for index, *pair in np.stack([ranked, one[ranked], two[ranked]], axis=1).tolist():
-        if used.isdisjoint(pair):
-            used.update(pair)
-            chosen.append(index)
-    taken[list(used)] = True
-    return _segments(ends.xy[one[chosen]], ends.xy[two[chosen]]), lost[chosen]
+    """Join pairs of ends, the shortest and best aimed first; mark them as taken.
+
+    Straight ones first: once they are known, others turn out to be the last gap of an outline.
+    """
+    pairs = _Pairs.of(ends, walls, touch)
+    kept = np.empty(0, np.int64)
+    for longest in (WIDEST, WIDEST_SURE, np.inf):
+        last = _last_gaps(ends, pairs, kept, taken)
+        rank, order, lost = pairs.ranked(ends, last)
+        candidates = np.flatnonzero((order < NEVER) & ~taken[pairs.one] & ~taken[pairs.two])
+        ranked = candidates[
+            np.lexsort([of[candidates] for of in (pairs.two, pairs.one, rank, order)])
+        ]
+        used: set[int] = set()
+        chosen = []
+        one, two = pairs.one[ranked].tolist(), pairs.two[ranked].tolist()
+        for index, *pair in zip(ranked.tolist(), one, two, strict=True):
+            if used.isdisjoint(pair):
+                used.update(pair)
+                chosen.append(index)
+        found = np.array(chosen, np.int64)
+        if np.isfinite(longest):
+            straight = lost[found] & (pairs.aim[found] >= STRAIGHT_AIM)
+            found = found[straight & (pairs.length[found] <= longest)]
+        kept = np.concatenate([kept, found])
+        taken[pairs.one[kept]] = taken[pairs.two[kept]] = True
+    return _segments(ends.xy[pairs.one[kept]], ends.xy[pairs.two[kept]]), lost[kept]
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Ends near each other; all ``(n,)``.
+
+    Attributes
+    ----------
+    one, two
+        Numbers of the ends.
+    length
+        Metres between them.
+    ahead, back
+        Cosines by which each aims at the other.
+    corner, touching, bend
+        Whether both lines would meet in a corner; nearly touch; turn the same way.
+    across
+        Whether a line is between them.
+    between
+        Whether another end is, as at a street's mouth.
+    abreast
+        Whether both point the same way side by side.
+    """
+
+    one: np.ndarray
+    two: np.ndarray
+    length: np.ndarray
+    ahead: np.ndarray
+    back: np.ndarray
+    corner: np.ndarray
+    touching: np.ndarray
+    bend: np.ndarray
+    across: np.ndarray
+    between: np.ndarray
+    abreast: np.ndarray
+
+    @classmethod
+    def of(cls, ends: LooseEnds, walls: Walls, touch: float) -> _Pairs:
+        """Look at all pairs of ends that may be joined."""
+        pairs = cKDTree(ends.xy).query_pairs(WIDEST_END, output_type="ndarray")
+        one, two = pairs[np.lexsort(pairs.T)].T
+        span = ends.xy[two] - ends.xy[one]
+        length = np.linalg.norm(span, axis=1)
+        heading = span / np.maximum(length, np.finfo(float).tiny)[:, np.newaxis]
+        ahead = (ends.outward[one] * heading).sum(axis=1)
+        back = -(ends.outward[two] * heading).sum(axis=1)
+        abreast = (ends.outward[one] * ends.outward[two]).sum(axis=1) >= PARALLEL
+        abreast &= np.maximum(np.abs(ahead), np.abs(back)) <= ABREAST
+        # Few of those far apart may be joined at all.
+        aimed = (np.minimum(ahead, back) >= AIM) | (np.maximum(ahead, back) >= BEST_AIM)
+        aimed |= ends.chain[one] == ends.chain[two]
+        near = length <= np.where(aimed, WIDEST_SURE, WIDEST)
+        kept = np.flatnonzero(near | abreast)
+        one, two, length, heading = one[kept], two[kept], length[kept], heading[kept]
+        chords = _shortened(ends.xy[one], ends.xy[two], touch)
+        between = length > WIDEST
+        between[between] = _other_ends(ends, one[between], two[between])
+        # The ends of one lost piece turn the same way: those of an S are the edges of a strip.
+        turns = cross(ends.outward[one], heading) * cross(ends.outward[two], heading)
+        return cls(
+            one,
+            two,
+            length,
+            ahead[kept],
+            back[kept],
+            _meet_ahead(ends, one, two, length, touch),
+            length <= 2 * touch,
+            turns >= 0,
+            walls.crossed(chords[:, 0], chords[:, 1]),
+            between,
+            abreast[kept],
+        )
+
+    @property
+    def aim(self) -> np.ndarray:
+        """Return how well both aim at each other."""
+        return np.asarray(np.minimum(self.ahead, self.back))
+
+    def ranked(
+        self, ends: LooseEnds, last: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Order the pairs.
+
+        Parameters
+        ----------
+        ends
+            The ends.
+        last
+            ``(n,)`` bool: pairs that close an outline. They go before others if one end aims well.
+
+        Returns
+        -------
+        rank, order, lost
+            ``(n,)`` each: lower ones first, within an order; `NEVER` for those that are no pair;
+            whether a piece of one line is missing there.
+        """
+        aim, length = self.aim, self.length
+        outline = ends.chain[self.one] == ends.chain[self.two]
+        outline &= ends.extent[self.one] >= OUTLINE_SHARE * length
+        outline |= last
+        best = np.maximum(self.ahead, self.back)
+        sure = outline | (aim >= STRAIGHT_AIM) | ((aim >= AIM) & (best >= BEST_AIM))
+        near = length <= np.where(sure, WIDEST_SURE, WIDEST)
+        near &= outline | ~self.between
+        continued = aim >= np.where(self.bend, AIM, STRAIGHT_AIM)
+        abreast = self.abreast
+        # Beside the mouth of a street whose two sides end nothing tells that a corner is lost.
+        mouth = np.zeros(len(ends), bool)
+        mouth[self.one[abreast & ~self.across]] = mouth[self.two[abreast & ~self.across]] = True
+        corner = self.corner & ~mouth[self.one] & ~mouth[self.two]
+        facing = near & (outline | corner | self.touching | continued)
+        # The ends of one outline may be a street's open end as well, unless it is a median's.
+        lost = facing & ~(abreast & (aim < AIM) & (length >= NARROWEST))
+        # What is left of an outline ends abreast or face to face, not one end beside the other.
+        aimed = facing & ~self.touching & (~outline | (aim < -ABREAST))
+        rank = length / np.where(aimed, np.clip(aim, AIM, 1), 1.0) ** AIM_RANK
+        rank *= np.where(self.across, LEVEL_RANK, 1.0)
+        rank *= np.where(last & (best >= STRAIGHT_AIM), OUTLINE_RANK, 1.0)
+        order = np.where(lost, 0, np.where(facing | abreast, 1, 2))
+        # Only what lies on another level goes on behind a line: near ones are led up to it below.
+        level = near & (aim >= LEVEL_AIM) & (length > ONWARD)
+        possible = (near | abreast) & (~self.across | level)
+        return rank, np.where(possible, order, NEVER), lost
+
+
+def _last_gaps(ends: LooseEnds, pairs: _Pairs, kept: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Tell which pairs are the only two ends left of what the pairs kept so far join."""
+    count = int(ends.chain.max()) + 1
+    joined = ends.chain[pairs.one[kept]], ends.chain[pairs.two[kept]]
+    links = coo_array((np.ones(len(kept)), joined), shape=(count, count))
+    outline = connected_components(links, directed=False)[1][ends.chain]
+    left = np.bincount(outline[~taken], minlength=count)
+    length = np.zeros(count)
+    length[ends.chain] = ends.extent
+    chains = np.zeros(count, np.int64)
+    chains[ends.chain] = outline
+    extent = np.bincount(chains, weights=length, minlength=count)
+    of = outline[pairs.one]
+    found = (of == outline[pairs.two]) & (left[of] == 2)
+    found &= pairs.aim >= -ABREAST
+    return np.asarray(found & (extent[of] >= CLOSED_SHARE * pairs.length))
 
 
 def _onward(ends: LooseEnds, taken: np.ndarray, tree: shapely.STRtree, touch: float) -> np.ndarray:
@@ -315,12 +462,35 @@ def _shortened(starts: np.ndarray, ends: np.ndarray, shorter: float) -> np.ndarr
 
 
 def _other_ends(ends: LooseEnds, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Tell between which two ends another one is, as at a street's mouth."""
+    """Tell between which two ends another one is, as at a street's mouth.
+
+    A line that runs beside the way, as across the street, ends there by chance.
+    """
     ways = _segments(ends.xy[one], ends.xy[two])
     points = np.asarray(shapely.points(ends.xy))
     way, end = shapely.STRtree(points).query(ways, "dwithin", distance=ONWARD)
     start, span = ends.xy[one[way]], ends.xy[two[way]] - ends.xy[one[way]]
     along = ((ends.xy[end] - start) * span).sum(axis=1) / (span**2).sum(axis=1)
+    size = np.linalg.norm(span, axis=1)
+    beside = np.abs((ends.outward[end] * span).sum(axis=1)) >= STRAIGHT_AIM * size
+    beside &= np.abs(cross(ends.xy[end] - start, span)) >= NARROWEST / 2 * size
     found = np.zeros(len(ways), bool)
-    found[way[np.abs(along - 0.5) < BETWEEN]] = True
+    found[way[(np.abs(along - 0.5) < BETWEEN) & ~beside]] = True
     return found
+
+
+def _meet_ahead(
+    ends: LooseEnds, one: np.ndarray, two: np.ndarray, length: np.ndarray, touch: float
+) -> np.ndarray:
+    """Tell which two ends would meet in a corner if both lines went on straight."""
+    span = ends.xy[two] - ends.xy[one]
+    turn = cross(ends.outward[one], ends.outward[two])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ahead = cross(span, ends.outward[two]) / turn
+        beyond = cross(span, ends.outward[one]) / turn
+    both = np.stack([ahead, beyond])
+    return np.asarray(
+        (np.abs(turn) >= CORNER)
+        & (both >= -touch).all(axis=0)
+        & (both <= length + touch).all(axis=0)
+    )

@@ -7,11 +7,21 @@ one and the same road runs. Only a street beside no street is closed off by line
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
-from roadmask.masks.evidence import ENCLOSED_WIDTH, street_widths
-from roadmask.masks.streets import NARROWEST, Frame, Stations, Walls, along_walls, runs
+from roadmask.masks.evidence import ENCLOSED_AREA, ENCLOSED_WIDTH, street_widths
+from roadmask.masks.streets import (
+    NARROWEST,
+    SPACING,
+    Frame,
+    Stations,
+    Walls,
+    along_walls,
+    runs,
+)
 from roadmask.masks.strips import look_up
 
 # Share of the ground just outside that must be the road around it.
@@ -35,6 +45,7 @@ def enclosed_by_road(
     frame: Frame,
     at_level: np.ndarray,
     unmapped: np.ndarray,
+    areas: np.ndarray,
     reach: float,
 ) -> np.ndarray:
     """Tell which regions with centerlines are islands or blocks that one road surrounds.
@@ -55,6 +66,8 @@ def enclosed_by_road(
         ``(regions,)`` bool: where levels cross, which is no island's edge.
     unmapped
         ``(regions,)`` bool: ground beyond the map's edge, of which nothing is known.
+    areas
+        ``(regions,)`` square metres.
     reach
         Metres: no road is wider.
 
@@ -67,22 +80,9 @@ def enclosed_by_road(
     found = np.zeros(count, bool)
     length = np.bincount(region, minlength=count)
     length[0] = 0
-    candidate = (length > 0) & (length <= MOST * length.sum()) & ~at_level
-    # Few pixels are of these; to find where every region lies takes twice as long.
-    pixels = np.flatnonzero(look_up(candidate, coarse))
-    numbers = coarse.reshape(-1)[pixels]
-    order = np.argsort(numbers, kind="stable")
-    pixels, numbers = pixels[order], numbers[order]
-    around = np.ones((2 * ACROSS + 1,) * 2, np.uint8)
-    for run in runs(numbers):
-        number = numbers[run.start]
-        window = tuple(
-            slice(max(int(at.min()) - ACROSS, 0), int(at.max()) + 1 + ACROSS)
-            for at in np.divmod(pixels[run], coarse.shape[1])
-        )
-        here = coarse[window]
-        rim = here[(cv2.dilate((here == number).view(np.uint8), around) > 0) & (here != number)]
-        rim = rim[(rim > 0) & ~unmapped[rim]]
+    for number, around in rims((length > 0) & (length <= MOST * length.sum()) & ~at_level, coarse):
+        rim = coarse[around]
+        rim = rim[~unmapped[rim]]
         beside = np.bincount(rim, minlength=1)
         road = int(beside.argmax())
         found[number] = length[road] > 0 and beside[road] >= SURROUNDED * len(rim)
@@ -94,7 +94,57 @@ def enclosed_by_road(
     lanes = beyond(stations.taken(inside), seen[inside], walls, reach)
     passed = ((lanes >= NARROWEST / 2) & (lanes <= ENCLOSED_WIDTH * wide)).mean(axis=1)
     share = np.bincount(region[inside], weights=passed, minlength=count) / np.maximum(length, 1)
-    return np.asarray(found & (share >= LANES))
+    # An axis runs along its street, and not across the short way.
+    own = np.where(np.isfinite(seen[inside]), seen[inside], 0).sum(axis=1)
+    along = np.bincount(region[inside], weights=own, minlength=count) * SPACING
+    return np.asarray(found & ((share >= LANES) | (areas > ENCLOSED_AREA * along)))
+
+
+def rims(
+    chosen: np.ndarray, coarse: np.ndarray
+) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
+    """Yield each region that is not too small, and rows and columns of the ground around it.
+
+    Parameters
+    ----------
+    chosen
+        ``(regions,)`` bool: which are asked for.
+    coarse
+        ``(h, w)`` int32 region numbers, 0 on lines.
+    """
+    # Few pixels are of these; to find where every region lies takes twice as long.
+    pixels = np.flatnonzero(look_up(chosen, coarse))
+    numbers = coarse.reshape(-1)[pixels]
+    order = np.argsort(numbers, kind="stable")
+    pixels, numbers = pixels[order], numbers[order]
+    square = np.ones((2 * ACROSS + 1,) * 2, np.uint8)
+    for run in runs(numbers):
+        number = int(numbers[run.start])
+        rows, columns = np.divmod(pixels[run], coarse.shape[1])
+        top, left = (max(int(at.min()) - ACROSS, 0) for at in (rows, columns))
+        bottom, right = (int(at.max()) + 1 + ACROSS for at in (rows, columns))
+        here = coarse[top:bottom, left:right]
+        grown = cv2.dilate((here == number).view(np.uint8), square) > 0
+        down, across = np.nonzero(grown & (here != number) & (here > 0))
+        yield number, (down + top, across + left)
+
+
+def amid_road(candidates: np.ndarray, road: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+    """Tell which regions have road nearly all around them.
+
+    Parameters
+    ----------
+    candidates
+        ``(regions,)`` bool: which are asked for.
+    road
+        ``(h, w)`` bool: which pixels are road.
+    coarse
+        ``(h, w)`` int32 region numbers, 0 on lines.
+    """
+    found = np.zeros(len(candidates), bool)
+    for number, around in rims(candidates, coarse):
+        found[number] = road[around].sum() >= SURROUNDED * len(around[0])
+    return found
 
 
 def beyond(stations: Stations, seen: np.ndarray, walls: Walls, reach: float) -> np.ndarray:

@@ -225,7 +225,9 @@ def describe(
         area += np.bincount(numbers.reshape(-1), minlength=count)
         kept += np.bincount(numbers[mask[rows] == verdict[numbers]], minlength=count)
     outline = _outlines(local, found.barrier[window], found.closed[window], count)
-    at_level = regions_at(found.evidence.crossings, mapped.numbers, len(mapped.region), found.frame)
+    at_level = (
+        regions_at(found.evidence.crossings, mapped.numbers, len(mapped.region), found.frame) > 0
+    )
     stations_in = np.bincount(owner, minlength=count)
     street, room = mapped.street[original], mapped.room[original]
     rules = found.rules[mapped.region[original]].astype(object)

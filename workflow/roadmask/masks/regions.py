@@ -39,7 +39,7 @@ from roadmask.masks.evidence import (
     usual_width,
 )
 from roadmask.masks.gaps import Chords, close_gaps, data_edges
-from roadmask.masks.islands import enclosed_by_road, on_free_medians
+from roadmask.masks.islands import amid_road, enclosed_by_road, on_free_medians
 from roadmask.masks.line_pixels import settle_line_pixels
 from roadmask.masks.medians import leave_medians
 from roadmask.masks.pieces import REGION_RULES, Findings
@@ -195,8 +195,7 @@ def label_regions(
 
     walls = Walls.from_lines(np.concatenate([lines, chords.lines]))
     crossings, last = walls.level_crossings()
-    # Chords reach a little past the lines they meet: these are no levels.
-    of_lines = crossings[last < len(walls.starts) - len(chords)]
+    levels, crossings = count_levels(crossings, last, walls, len(chords), regions, count, frame)
     seen = sight(stations, walls, max_road_width)
     region = region_of(stations, regions, frame)
     sides = sides_of_chords(chords, regions, frame)
@@ -209,8 +208,9 @@ def label_regions(
         region,
         terrain.regions,
         frame,
-        regions_at(of_lines, regions, count, frame),
+        levels > 0,
         unmapped,
+        areas,
         max_road_width,
     )
     free_medians = on_free_medians(stations, seen, walls, axes, islands[region], max_road_width)
@@ -236,6 +236,7 @@ def label_regions(
         max_road_width,
         given_width,
         crossings,
+        levels,
         islands,
     )
     below = below_levels(stations, evidence, terrain)
@@ -254,6 +255,12 @@ def label_regions(
     verdict = np.where(road | opened, ROAD, np.where(half_open, UNKNOWN, OTHER)).astype(np.uint8)
     labels = look_up(verdict, regions)
     cut, doubtful = _part_leaks(labels, free, stations, evidence, terrain)
+    if half_open.any():
+        # What leads into no block is a median with an open end.
+        sampled = labels[:: terrain.factor, :: terrain.factor] == ROAD
+        medians = amid_road(half_open, sampled, terrain.regions)
+        labels[look_up(medians, regions)] = OTHER
+        half_open &= ~medians
     sides_of_pixels = [sides_of_lines(street_lines, grid), sides_of_lines(chords.lines, in_frame)]
     settle_line_pixels(labels, closed, sides_of_pixels)
     rules = np.select(
@@ -397,6 +404,44 @@ class Terrain:
         np.maximum.at(thickness, region, np.maximum.reduceat(depth, starts))
         thickness[0] = 0
         return cells * (self.frame.pixel[0] * self.frame.pixel[1]), thickness
+
+
+def count_levels(
+    places: np.ndarray,
+    segment: np.ndarray,
+    walls: Walls,
+    chords: int,
+    regions: np.ndarray,
+    count: int,
+    frame: Frame,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count on each region's outline the places where lines of two levels cross.
+
+    Chords reach a little past the lines they meet. That is no crossing of levels, unless a line
+    that breaks off just there is meant to go on: then the chord is very short.
+
+    Parameters
+    ----------
+    places, segment
+        ``(n, 2)`` metres and ``(n,)`` int64, as `Walls.level_crossings` returns them.
+    walls
+        The lines, with as many `chords` at the end.
+    chords
+        Number of chords.
+    regions, count, frame
+        ``(h, w)`` int32 region numbers, how many, and their frame.
+
+    Returns
+    -------
+    levels, crossings
+        ``(regions,)`` int64; ``(m, 2)`` metres, the places that count.
+    """
+    ends = np.stack([walls.starts[segment], walls.ends[segment]])
+    touch = max(frame.pixel)
+    level = (np.linalg.norm(ends - places, axis=2) > touch).all(axis=0)
+    level |= np.linalg.norm(ends[1] - ends[0], axis=1) <= 2 * touch
+    level |= segment < len(walls.starts) - chords
+    return regions_at(places[level], regions, count, frame), places[level]
 
 
 def below_levels(stations: Stations, evidence: Evidence, terrain: Terrain) -> np.ndarray:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from skimage.segmentation import watershed
 
@@ -28,6 +30,9 @@ CORNER_SHARE = 0.4
 OPEN_MOUTH = 0.75
 # Open to road along this share of its outline, a room is the middle of a crossing.
 OPEN_OUTLINE = 0.3
+# However thick, what is open to road along this share of it lies within road: a block keeps more
+# of its lines.
+AMID_ROAD = 0.7
 # Between this and an open mouth, nothing tells whether the room is road.
 DOUBTFUL_MOUTH = 0.5
 # Stations beside a room that say how wide its streets are.
@@ -259,7 +264,8 @@ def judge(rooms: Rooms, throats: Throats) -> tuple[np.ndarray, np.ndarray]:
     """Tell which rooms belong to the street, and of which nothing can be told.
 
     A room no thicker than a street is road if its mouth to road is as wide as itself, or if
-    it is open to road along much of its outline, as the middle of a large crossing is.
+    it is open to road along much of its outline, as the middle of a large crossing is. So are
+    rooms that are together open to it nearly all around, however thick.
 
     Parameters
     ----------
@@ -285,7 +291,8 @@ def judge(rooms: Rooms, throats: Throats) -> tuple[np.ndarray, np.ndarray]:
     room = np.concatenate([pairs[:, 1], pairs[:, 0]])
     thickness = np.maximum(rooms.thickness[room], 1e-3)
     mouth = np.tile(half, 2) / thickness
-    opened = (mouth >= OPEN_MOUTH) | (np.tile(border, 2) >= OPEN_OUTLINE * outline[room])
+    share = np.tile(border, 2) / np.maximum(outline[room], 1)
+    opened = (mouth >= OPEN_MOUTH) | (share >= OPEN_OUTLINE)
     joins = (room >= FIRST) & ~rooms.thick[room]
     while True:
         new = room[joins & opened & road[known] & ~road[room]]
@@ -293,7 +300,32 @@ def judge(rooms: Rooms, throats: Throats) -> tuple[np.ndarray, np.ndarray]:
             break
         road[new] = True
     doubtful[room[joins & (mouth >= DOUBTFUL_MOUTH) & road[known]]] = True
+    road |= _amid_road(throats, road)
     return road, doubtful & ~road
+
+
+def _amid_road(throats: Throats, road: np.ndarray) -> np.ndarray:
+    """Tell which rooms, with those they open to, have hardly anything but road around them.
+
+    Parameters
+    ----------
+    throats
+        As `find_throats` returns them.
+    road
+        ``(n,)`` bool, by number: what is road so far.
+    """
+    one, two = throats.pairs.T
+    rooms = ~road
+    rooms[:FIRST] = False
+    joined = rooms[one] & rooms[two]
+    links = coo_array((np.ones(joined.sum()), (one[joined], two[joined])), shape=(len(road),) * 2)
+    group = connected_components(links, directed=False)[1]
+    outline, of_road = np.zeros((2, len(road)))
+    for inner, outer in ((one, two), (two, one)):
+        edge = rooms[inner] & ~rooms[outer]
+        np.add.at(outline, group[inner[edge]], throats.border[edge])
+        np.add.at(of_road, group[inner[edge]], throats.border[edge] * road[outer[edge]])
+    return np.asarray(rooms & (of_road >= AMID_ROAD * outline)[group])
 
 
 def passed_through(

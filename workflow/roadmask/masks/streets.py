@@ -95,7 +95,7 @@ class Walls:
         wall = self.starts.take(segment, axis=0)
         start = wall - origin.take(ray, axis=0)
         span = self.ends.take(segment, axis=0) - wall
-        across, numerator = _cross(along, span), _cross(start, span)
+        across, numerator = cross(along, span), cross(start, span)
         # A segment along the ray is met at its nearer end.
         nearer = np.minimum((start * along).sum(axis=1), ((start + span) * along).sum(axis=1))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -115,9 +115,9 @@ class Walls:
         one, two = one[one < two], two[one < two]
         start, span = self.starts[one], self.ends[one] - self.starts[one]
         other, reach = self.starts[two] - start, self.ends[two] - self.starts[two]
-        across = _cross(span, reach)
+        across = cross(span, reach)
         with np.errstate(divide="ignore", invalid="ignore"):
-            along, beside = _cross(other, reach) / across, _cross(other, span) / across
+            along, beside = cross(other, reach) / across, cross(other, span) / across
         proper = (along > 0) & (along < 1) & (beside > 0) & (beside < 1)
         places = start[proper] + along[proper, np.newaxis] * span[proper]
         return np.asarray(places), np.asarray(two[proper])
@@ -140,8 +140,8 @@ class Walls:
         start, end = starts.take(way, axis=0), ends.take(way, axis=0)
         first, last = self.starts.take(segment, axis=0), self.ends.take(segment, axis=0)
         span, run = end - start, last - first
-        one, two = _cross(span, first - start), _cross(span, last - start)
-        three, four = _cross(run, start - first), _cross(run, end - first)
+        one, two = cross(span, first - start), cross(span, last - start)
+        three, four = cross(run, start - first), cross(run, end - first)
         low, high = np.minimum(one, two), np.maximum(one, two)
         left, right = np.minimum(three, four), np.maximum(three, four)
         apart = (low > UNSURE) | (high < -UNSURE) | (left > UNSURE) | (right < -UNSURE)
@@ -151,7 +151,7 @@ class Walls:
         return way[meets], segment[meets]
 
 
-def _cross(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+def cross(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """Return the cross products of ``(n, 2)`` vectors."""
     return np.asarray(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
 
