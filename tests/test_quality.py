@@ -418,6 +418,22 @@ class TestDoubt:
         )
         assert evidence.street_width(sheet) == pytest.approx(20, abs=3)
 
+    def test_thin_road_is_a_sliver(self):
+        label = np.zeros((40, 40), np.uint8)
+        label[10:20, 10:20] = 1
+        assert evidence._slivers(label, 4) == pytest.approx(1 - 64 / 144)
+        label[11:19, 10:20] = 0
+        assert evidence._slivers(label, 4) == 1
+        # Road that goes on past the tile's edge is none, whatever little of it is inside.
+        label[:] = 0
+        label[:5] = 1
+        assert evidence._slivers(label, 4) == pytest.approx(1)
+        label[:12] = 1
+        assert evidence._slivers(label, 4) == pytest.approx(1 - 7 / 9)
+        # None of it in the tile.
+        label[4:] = 0
+        assert evidence._slivers(label, 4) == 0
+
     def test_outlines_are_held_against_those_of_the_same_sheet(self):
         agreements = [0.9, 0.8, 0.8, 0.5, math.nan]
         tiles = [measured(0, at, Evidence(edge_agreement=a)) for at, a in enumerate(agreements)]

@@ -77,6 +77,10 @@ class Evidence:
         Road in wide places that look like other ground.
     like_road_share
         Other ground that looks like road and goes on from it.
+    narrow_share
+        Strips of other ground along the outlines that look like road.
+    lone_share
+        Other ground that looks like a street to which no road leads.
     contrast
         How much more the inner side of the outlines looks like road than the outer, -1 to 1.
     far_share
@@ -97,6 +101,8 @@ class Evidence:
         Outlines in and near the tile that follow none, by the width of 8 m.
     thick_share
         Road in places wider than the sheet's widest streets.
+    sliver_share
+        Road that a pixel more or less at its outlines makes or unmakes.
     outline
         Pixels of outline for each pixel of road: thin slivers are uncertain.
     doubt_beside
@@ -112,6 +118,8 @@ class Evidence:
     blind_share: float = MISSING
     unlike_road_share: float = MISSING
     like_road_share: float = MISSING
+    narrow_share: float = MISSING
+    lone_share: float = MISSING
     contrast: float = MISSING
     far_share: float = MISSING
     off_road_share: float = MISSING
@@ -122,6 +130,7 @@ class Evidence:
     closed_outline_share: float = MISSING
     open_share: float = MISSING
     thick_share: float = MISSING
+    sliver_share: float = MISSING
     outline: float = MISSING
     doubt_beside: float = MISSING
 

@@ -204,7 +204,8 @@ def _measured(
     pieces: Pieces | None,
 ) -> Iterator[Measured]:
     images = pairs.images
-    likeness, streets, widest = learn_likeness(sheet), read_streets(sheet), street_width(sheet)
+    streets, widest = read_streets(sheet), street_width(sheet)
+    likeness = learn_likeness(sheet, widest)
     looks = correlate_looks(sheet, blocks, likeness)
     cut = {tile.name: tile for tile in images.tiles}
     for tile in TileGrid(images.scene, images.grid, images.size, images.overlap):

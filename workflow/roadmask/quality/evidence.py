@@ -25,6 +25,7 @@ from roadmask.quality.edges import length as edge_length
 from roadmask.quality.edges import outline_edges, picture_edges
 from roadmask.quality.misplaced import looks_scores, misplaced, offset_chances, overlaps
 from roadmask.quality.offset import LAGS, REACH, Correlation, correlate
+from roadmask.quality.unmapped import along_outlines, lone_streets
 from roadmask.raster import read_window
 from roadmask.style import UNKNOWN
 from roadmask.tilesets import TileManifest
@@ -225,6 +226,10 @@ class Likeness:
         ``(rows, columns)`` bool: other ground that looks like road and goes on from road.
     unlike
         ``(rows, columns)`` bool: wide places in road that look like other ground.
+    narrow
+        ``(rows, columns)`` bool: strips along outlines, outside, that look like road.
+    lone
+        ``(rows, columns)`` bool: streets by their looks that no road leads to.
     pixels
         Edge of a cell.
     """
@@ -232,6 +237,8 @@ class Likeness:
     values: NDArray[np.float32] | None
     continued: NDArray[np.bool_]
     unlike: NDArray[np.bool_]
+    narrow: NDArray[np.bool_]
+    lone: NDArray[np.bool_]
     pixels: int
 
     def on(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
@@ -240,9 +247,9 @@ class Likeness:
         return like if self.values is None else self._spread(self.values, like, x, y)
 
     def contradicted(self, x: int, y: int, size: int) -> tuple[NDArray[np.bool_], ...]:
-        """Return in a square window what road goes on in, and road that looks unlike road."""
+        """Return in a square window the grounds that contradict the label, in their order."""
         nothing = np.zeros((size, size), bool)
-        grounds = (self.continued, self.unlike)
+        grounds = (self.continued, self.unlike, self.narrow, self.lone)
         return tuple(self._spread(ground, nothing.copy(), x, y) for ground in grounds)
 
     def _spread(self, cells: NDArray[Any], window: NDArray[Any], x: int, y: int) -> NDArray[Any]:
@@ -255,8 +262,16 @@ class Likeness:
         return window
 
 
-def learn_likeness(sheet: Sheet) -> Likeness:
-    """Learn from a sheet's own label what road looks like, and apply it everywhere on it."""
+def learn_likeness(sheet: Sheet, widest: float) -> Likeness:
+    """Learn from a sheet's own label what road looks like, and apply it everywhere on it.
+
+    Parameters
+    ----------
+    sheet
+        The sheet.
+    widest
+        Pixels: the width of its widest streets.
+    """
     pixels = cell_pixels(sheet.grid.height, sheet.grid.width, sheet.metres)
     rows, columns = (math.ceil(side / pixels) for side in sheet.grid.shape)
     strip = max(1, 1024 // pixels)
@@ -274,7 +289,7 @@ def learn_likeness(sheet: Sheet) -> Likeness:
     values = road_likeness(np.concatenate(cells), known)
     if values is None:
         nothing = np.zeros(known.shape, bool)
-        return Likeness(None, nothing, nothing, pixels)
+        return Likeness(None, nothing, nothing, nothing, nothing, pixels)
     metres = pixels * sheet.metres
     # Mean over a few metres: one car does not make a roof of a street.
     smooth = cv2.GaussianBlur(log_odds(values), (0, 0), max(0.5, BESIDE / 3 / metres))
@@ -282,6 +297,8 @@ def learn_likeness(sheet: Sheet) -> Likeness:
         np.where(is_seen, values, np.nan),
         _continued(smooth, known, metres),
         _unlike(smooth, known, metres),
+        along_outlines(smooth, known, metres),
+        lone_streets(smooth, known, metres, widest * sheet.metres),
         pixels,
     )
 
@@ -534,11 +551,12 @@ def weigh(
     found |= _contrast(sheet, banks, like, margin)
     found["blind_share"] = _beside(_blind(sheet, tile, label, banks, like, margin), base)
     if likeness.values is not None:
-        continued, unlike = likeness.contradicted(tile.x, tile.y, tile.size)
+        continued, unlike, narrow, lone = likeness.contradicted(tile.x, tile.y, tile.size)
         found["unlike_road_share"] = _area(road & unlike, base)
-        found["like_road_share"] = _beside(
-            int(np.count_nonzero((label[inner] == 0) & continued)), base
-        )
+        missing = {"like_road_share": continued, "narrow_share": narrow, "lone_share": lone}
+        for name, ground in missing.items():
+            count = int(np.count_nonzero((label[inner] == 0) & ground))
+            found[name] = _beside(count, base)
     if streets is not None:
         found |= _of_streets(sheet, tile, streets, base)
         found |= _of_ground(sheet, tile, streets, road, base)
@@ -546,6 +564,7 @@ def weigh(
         if len(streets.lines.street_lines):
             found |= _of_outline(sheet, tile, streets.lines, outline, margin, base)
     found["thick_share"] = _thick(sheet, tile, widest, base)
+    found["sliver_share"] = _slivers(label, margin)
     return Evidence(**found)
 
 
@@ -761,6 +780,17 @@ def _thick(sheet: Sheet, tile: Tile, widest: float, base: float) -> float:
     inner = np.s_[margin:-margin, margin:-margin]
     road = (label[inner] > 0) & (label[inner] != UNKNOWN)
     return _area(road & (away[inner] <= THICK * widest / 2), base)
+
+
+def _slivers(label: Label, margin: int) -> float:
+    """Return the share of road, a pixel wider, that is lost where it is a pixel narrower."""
+    road = ((label > 0) & (label != UNKNOWN)).astype(np.uint8)
+    inner = np.s_[margin:-margin, margin:-margin]
+    around = np.ones((3, 3), np.uint8)
+    wider = int(np.count_nonzero(cv2.dilate(road, around)[inner]))
+    narrower = int(np.count_nonzero(cv2.erode(road, around)[inner]))
+    # Road that only borders on the tile, with none in it, is no sliver of it.
+    return 1 - narrower / wider if road[inner].any() else 0.0
 
 
 def _area(pixels: NDArray[np.bool_], base: float) -> float:

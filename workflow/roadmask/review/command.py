@@ -43,6 +43,8 @@ NUMBERS = {
     "contrast": "contrast along outlines",
     "unlike_road_share": "road that looks unlike road",
     "like_road_share": "road that seems to go on outside",
+    "narrow_share": "strips beside road that look like it",
+    "lone_share": "street that no road leads to",
     "thick_share": "road wider than streets",
     "jump_share": "width differs from the street's",
     "attribute_share": "width differs from the attribute",
