@@ -138,7 +138,7 @@ class TestFit:
     def test_a_city_is_judged_by_the_others_alone(self, tmp_path):
         """What goes with faults in one city goes with none in the other, which can't tell."""
         rng, cities = np.random.default_rng(3), {}
-        signs = {"like_road_share": np.arange(400) < 40, "blind_share": np.arange(400) >= 360}
+        signs = {"like_road_share": np.arange(400) < 40, "blind_excess": np.arange(400) >= 360}
         for name in signs:
             order = rng.permutation(400)
             shown = {sign: where[order] * 0.8 for sign, where in signs.items()}

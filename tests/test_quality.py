@@ -382,7 +382,7 @@ class TestDoubt:
 
     def test_what_several_kinds_of_evidence_say_is_doubtful(self):
         one = doubt(FINE, Evidence(misplaced_chance=1.0), PieceSums()).number
-        signs = Evidence(misplaced_chance=1.0, blind_share=0.5, edge_shortfall=0.5)
+        signs = Evidence(misplaced_chance=1.0, blind_excess=0.5, edge_shortfall=0.5)
         assert doubt(FINE, signs, PieceSums()).number > max(0.5, one)
 
     def test_what_can_not_be_seen_is_not_doubted(self):
@@ -390,7 +390,7 @@ class TestDoubt:
         assert doubt(nothing, Evidence(misplaced_chance=9.0), PieceSums()).number == 0
 
     def test_a_fault_beside_a_tile_makes_it_doubtful_and_one_across_does_not(self):
-        bad = Evidence(misplaced_chance=1.0, misplaced_share=0.9, blind_share=0.9)
+        bad = Evidence(misplaced_chance=1.0, misplaced_share=0.9, blind_excess=0.9)
         tiles = [
             measured(row, column, bad if (row, column) == (1, 1) else Evidence())
             for row in range(3)
@@ -440,6 +440,17 @@ class TestDoubt:
         bare = replace(tiles[0], shares=NOTHING, evidence=Evidence(edge_agreement=-1.0))
         found = [each.evidence.edge_shortfall for each in with_usual_edges([*tiles, *[bare] * 9])]
         assert found[:5] == pytest.approx([-0.1, 0, 0, 0.3, math.nan], nan_ok=True)
+
+    def test_trees_over_every_kerb_of_a_sheet_are_held_against_no_tile(self):
+        seen = ((0.2, 0.5), (0.2, 0.4), (0.5, 0.0))
+        tiles = [
+            measured(0, at, Evidence(blind_share=blind, contrast=contrast))
+            for at, (blind, contrast) in enumerate(seen)
+        ]
+        bare = replace(tiles[0], shares=NOTHING, evidence=Evidence(blind_share=0.0))
+        found = [each.evidence for each in with_usual_edges([*tiles, *[bare] * 9])][:4]
+        assert [each.blind_excess for each in found] == pytest.approx([0, 0, 0.3, -0.2])
+        assert [each.contrast_shortfall for each in found[:3]] == pytest.approx([-0.1, 0, 0.4])
 
     def test_where_most_labels_are_off_good_outlines_count(self):
         tiles = [measured(0, at, Evidence(edge_agreement=0.1)) for at in range(5)]

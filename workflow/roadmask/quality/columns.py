@@ -73,16 +73,17 @@ class Evidence:
     blind_share
         Ground beside outlines that neither an edge of the picture nor the looks of both sides
         bear out, 8 m wide.
+    blind_excess
+        By how much more of it there is than is usual on the sheet, -1 to 1.
     unlike_road_share
         Road in wide places that look like other ground.
     like_road_share
-        Other ground that looks like road and goes on from it.
-    narrow_share
-        Strips of other ground along the outlines that look like road.
-    lone_share
-        Other ground that looks like a street to which no road leads.
+        Other ground that looks like road and goes on from it, lies in a strip along it, or has
+        the shape of a street.
     contrast
         How much more the inner side of the outlines looks like road than the outer, -1 to 1.
+    contrast_shortfall
+        By how much less it does than is usual on the sheet, -2 to 2.
     far_share
         Road too far from any centerline for its street.
     off_road_share
@@ -116,11 +117,11 @@ class Evidence:
     misplaced_chance: float = MISSING
     misplaced_share: float = MISSING
     blind_share: float = MISSING
+    blind_excess: float = MISSING
     unlike_road_share: float = MISSING
     like_road_share: float = MISSING
-    narrow_share: float = MISSING
-    lone_share: float = MISSING
     contrast: float = MISSING
+    contrast_shortfall: float = MISSING
     far_share: float = MISSING
     off_road_share: float = MISSING
     jump_share: float = MISSING

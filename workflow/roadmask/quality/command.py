@@ -6,7 +6,7 @@ import argparse
 import logging
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -171,20 +171,30 @@ def _rows(
 
 
 def with_usual_edges(tiles: list[Measured]) -> Iterator[Measured]:
-    """Add by how much worse the outlines of each tile lie on edges than is usual on the sheet.
+    """Add by how much worse the picture bears out each tile's outlines than is usual on the sheet.
 
-    How well they do where labels are right depends on the picture: trees and parked cars hide
-    kerbs. Where most labels are off, what is usual says nothing, and good outlines' least counts.
+    How well it does where labels are right depends on the picture: trees and parked cars hide
+    kerbs. Where most labels are off, what is usual says nothing of edges, and good outlines'
+    least counts.
     """
-    found = [
-        each.evidence.edge_agreement
-        for each in tiles
-        if each.shares.road_share >= LEAST_ROAD and not math.isnan(each.evidence.edge_agreement)
-    ]
-    usual = max(statistics.median(found), GOOD_AGREEMENT) if found else GOOD_AGREEMENT
+    with_road = [each.evidence for each in tiles if each.shares.road_share >= LEAST_ROAD]
+    usual = max(_median(each.edge_agreement for each in with_road), GOOD_AGREEMENT)
+    usually_blind = max(_median(each.blind_share for each in with_road), 0.0)
+    contrast = max(_median(each.contrast for each in with_road), 0.0)
     for each in tiles:
-        shortfall = usual - each.evidence.edge_agreement
-        yield replace(each, evidence=replace(each.evidence, edge_shortfall=shortfall))
+        beside_usual = replace(
+            each.evidence,
+            edge_shortfall=usual - each.evidence.edge_agreement,
+            blind_excess=each.evidence.blind_share - usually_blind,
+            contrast_shortfall=contrast - each.evidence.contrast,
+        )
+        yield replace(each, evidence=beside_usual)
+
+
+def _median(values: Iterable[float]) -> float:
+    """Return the median of what could be measured, minus infinity where nothing could."""
+    found = [value for value in values if not math.isnan(value)]
+    return statistics.median(found) if found else -math.inf
 
 
 def with_neighbours(tiles: list[Measured]) -> Iterator[Measured]:

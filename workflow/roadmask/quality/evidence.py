@@ -222,23 +222,18 @@ class Likeness:
     values
         ``(rows, columns)`` float32, 0 to 1, by cells; NaN without a picture. None where
         nothing could be learned.
-    continued
-        ``(rows, columns)`` bool: other ground that looks like road and goes on from road.
+    unmapped
+        ``(rows, columns)`` bool: other ground that looks like road and goes on from road,
+        lies in a strip along it, or is a street that no road leads to.
     unlike
         ``(rows, columns)`` bool: wide places in road that look like other ground.
-    narrow
-        ``(rows, columns)`` bool: strips along outlines, outside, that look like road.
-    lone
-        ``(rows, columns)`` bool: streets by their looks that no road leads to.
     pixels
         Edge of a cell.
     """
 
     values: NDArray[np.float32] | None
-    continued: NDArray[np.bool_]
+    unmapped: NDArray[np.bool_]
     unlike: NDArray[np.bool_]
-    narrow: NDArray[np.bool_]
-    lone: NDArray[np.bool_]
     pixels: int
 
     def on(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
@@ -247,9 +242,9 @@ class Likeness:
         return like if self.values is None else self._spread(self.values, like, x, y)
 
     def contradicted(self, x: int, y: int, size: int) -> tuple[NDArray[np.bool_], ...]:
-        """Return in a square window the grounds that contradict the label, in their order."""
+        """Return in a square window what looks like road, and road that looks unlike road."""
         nothing = np.zeros((size, size), bool)
-        grounds = (self.continued, self.unlike, self.narrow, self.lone)
+        grounds = (self.unmapped, self.unlike)
         return tuple(self._spread(ground, nothing.copy(), x, y) for ground in grounds)
 
     def _spread(self, cells: NDArray[Any], window: NDArray[Any], x: int, y: int) -> NDArray[Any]:
@@ -289,16 +284,16 @@ def learn_likeness(sheet: Sheet, widest: float) -> Likeness:
     values = road_likeness(np.concatenate(cells), known)
     if values is None:
         nothing = np.zeros(known.shape, bool)
-        return Likeness(None, nothing, nothing, nothing, nothing, pixels)
+        return Likeness(None, nothing, nothing, pixels)
     metres = pixels * sheet.metres
     # Mean over a few metres: one car does not make a roof of a street.
     smooth = cv2.GaussianBlur(log_odds(values), (0, 0), max(0.5, BESIDE / 3 / metres))
     return Likeness(
         np.where(is_seen, values, np.nan),
-        _continued(smooth, known, metres),
+        _continued(smooth, known, metres)
+        | along_outlines(smooth, known, metres)
+        | lone_streets(smooth, known, metres, widest * sheet.metres),
         _unlike(smooth, known, metres),
-        along_outlines(smooth, known, metres),
-        lone_streets(smooth, known, metres, widest * sheet.metres),
         pixels,
     )
 
@@ -551,12 +546,11 @@ def weigh(
     found |= _contrast(sheet, banks, like, margin)
     found["blind_share"] = _beside(_blind(sheet, tile, label, banks, like, margin), base)
     if likeness.values is not None:
-        continued, unlike, narrow, lone = likeness.contradicted(tile.x, tile.y, tile.size)
+        unmapped, unlike = likeness.contradicted(tile.x, tile.y, tile.size)
         found["unlike_road_share"] = _area(road & unlike, base)
-        missing = {"like_road_share": continued, "narrow_share": narrow, "lone_share": lone}
-        for name, ground in missing.items():
-            count = int(np.count_nonzero((label[inner] == 0) & ground))
-            found[name] = _beside(count, base)
+        found["like_road_share"] = _beside(
+            int(np.count_nonzero((label[inner] == 0) & unmapped)), base
+        )
     if streets is not None:
         found |= _of_streets(sheet, tile, streets, base)
         found |= _of_ground(sheet, tile, streets, road, base)

@@ -63,7 +63,9 @@ def along_outlines(odds: Odds, label: Label, metres: float) -> Ground:
     strip = (means > LEAST_ODDS) & other & (away * metres <= REACH)
     _, pieces = cv2.connectedComponents(strip.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
     joined = np.zeros(int(pieces.max()) + 1, bool)
-    joined[pieces[strip & (cv2.dilate(road.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)]] = True
+    joined[pieces[strip & (cv2.dilate(road.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)]] = (
+        True
+    )
     return np.asarray(joined[pieces] & strip)
 
 
