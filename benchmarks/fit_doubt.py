@@ -37,8 +37,8 @@ Values = NDArray[np.float64]
 ASIDE = ((0, 1), (1, 0), (0, -1), (-1, 0))
 # What good labels stay below nearly always, and the least that a half may be.
 USUAL, LEAST_HALF = 0.97, 0.1
-# The same for those that are metres by a share.
-LEAST_METRES = {"cut": 250.0, "end": 250.0}
+# The same for those that are metres by a share, and for slivers, by what is left of them.
+LEAST_OF = {"cut": 250.0, "end": 250.0, "sliver": 2.0}
 # The pull of the weights to those in use, and the most that a weight may be.
 PULL, MOST = 1.0, 8.0
 
@@ -94,7 +94,7 @@ def halves(values: pd.DataFrame, bad: NDArray[np.bool_]) -> dict[str, float]:
     """Return the value at which each sign speaks half as loud as it can."""
     usual = values[~bad].fillna(0).clip(lower=0).quantile(USUAL)
     found = {
-        name: max(round(float(usual[name]), 2), LEAST_METRES.get(name, LEAST_HALF))
+        name: max(round(float(usual[name]), 2), LEAST_OF.get(name, LEAST_HALF))
         for name in values
     }
     return found | {BESIDE: BESIDE_HALF}

@@ -82,8 +82,6 @@ class Evidence:
         the shape of a street.
     contrast
         How much more the inner side of the outlines looks like road than the outer, -1 to 1.
-    contrast_shortfall
-        By how much less it does than is usual on the sheet, -2 to 2.
     far_share
         Road too far from any centerline for its street.
     off_road_share
@@ -121,7 +119,6 @@ class Evidence:
     unlike_road_share: float = MISSING
     like_road_share: float = MISSING
     contrast: float = MISSING
-    contrast_shortfall: float = MISSING
     far_share: float = MISSING
     off_road_share: float = MISSING
     jump_share: float = MISSING

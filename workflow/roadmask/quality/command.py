@@ -180,13 +180,11 @@ def with_usual_edges(tiles: list[Measured]) -> Iterator[Measured]:
     with_road = [each.evidence for each in tiles if each.shares.road_share >= LEAST_ROAD]
     usual = max(_median(each.edge_agreement for each in with_road), GOOD_AGREEMENT)
     usually_blind = max(_median(each.blind_share for each in with_road), 0.0)
-    contrast = max(_median(each.contrast for each in with_road), 0.0)
     for each in tiles:
         beside_usual = replace(
             each.evidence,
             edge_shortfall=usual - each.evidence.edge_agreement,
             blind_excess=each.evidence.blind_share - usually_blind,
-            contrast_shortfall=contrast - each.evidence.contrast,
         )
         yield replace(each, evidence=beside_usual)
 

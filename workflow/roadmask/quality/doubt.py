@@ -65,27 +65,26 @@ class Doubt:
 
 
 # Logarithm of the odds where nothing speaks against a label.
-BASE = -6.43
+BASE = -5.77
 SIGNS = {
-    "offset": Sign("its outlines lie beside edges of the picture", 0.95, 0.51),
-    "misplaced": Sign("parts of it lie beside the picture", 0.86, 0.1),
-    "blind": Sign("less bears its outlines out than elsewhere on the sheet", 3.98, 0.1),
-    "agreement": Sign("its outlines follow edges less than elsewhere on the sheet", 3.33, 0.21),
-    "contrast": Sign("both sides of its outlines look alike", 1.0, 0.3),
-    "like_road": Sign("ground looks like road where it has none", 3.72, 0.1),
+    "offset": Sign("its outlines lie beside edges of the picture", 0.80, 0.58),
+    "misplaced": Sign("parts of it lie beside the picture", 0.19, 0.1),
+    "blind": Sign("less bears its outlines out than elsewhere on the sheet", 3.82, 0.1),
+    "agreement": Sign("its outlines follow edges less than elsewhere on the sheet", 2.91, 0.21),
+    "like_road": Sign("ground looks like road where it has none", 3.63, 0.14),
     "unknown": Sign("much of it is not known", 3.95, 0.1),
-    "wide_unlike": Sign("wide places of its road do not look like road", 2.63, 0.1),
-    "thick": Sign("its road is wider than streets are here", 2.02, 0.73),
-    "sliver": Sign("a pixel more or less makes much of its road", 1.0, 2.0),
-    "far": Sign("its road lies far from any centerline", 1.87, 0.1),
-    "off_road": Sign("centerlines run where it has no road", 1.28, 0.1),
-    "attribute": Sign("its streets have another width than their attribute says", 0.79, 0.1),
-    "outer_lines": Sign("street lines run where it has no road", 2.13, 0.1),
-    "inner_lines": Sign("street lines run inside its road", 3.88, 0.1),
-    "cut": Sign("ground was cut off its road at a gap", 3.65, 250),
-    "beside": Sign("labels beside it are doubtful", 2.64, 0.3),
-    "end": Sign("its road ends where lines do", 0.74, 250),
-    "close_call": Sign("the rule that decided it was a close call", 0.83, 0.1),
+    "wide_unlike": Sign("wide places of its road do not look like road", 1.81, 0.1),
+    "thick": Sign("its road is wider than streets are here", 1.37, 0.75),
+    "sliver": Sign("a pixel more or less makes much of its road", 2.50, 2),
+    "far": Sign("its road lies far from any centerline", 1.49, 0.1),
+    "off_road": Sign("centerlines run where it has no road", 0.86, 0.1),
+    "attribute": Sign("its streets have another width than their attribute says", 0.57, 0.1),
+    "outer_lines": Sign("street lines run where it has no road", 3.83, 0.1),
+    "inner_lines": Sign("street lines run inside its road", 3.13, 0.1),
+    "cut": Sign("ground was cut off its road at a gap", 2.98, 250),
+    "beside": Sign("labels beside it are doubtful", 1.79, 0.3),
+    "end": Sign("its road ends where lines do", 0.67, 250),
+    "close_call": Sign("the rule that decided it was a close call", 0.85, 0.1),
 }
 
 
@@ -114,7 +113,6 @@ def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str,
         "misplaced": evidence.misplaced_share,
         "blind": evidence.blind_excess,
         "agreement": evidence.edge_shortfall,
-        "contrast": evidence.contrast_shortfall,
         "like_road": evidence.like_road_share,
         "unknown": shares.unknown_share,
         "wide_unlike": evidence.thick_share * evidence.unlike_road_share,
