@@ -94,8 +94,7 @@ def halves(values: pd.DataFrame, bad: NDArray[np.bool_]) -> dict[str, float]:
     """Return the value at which each sign speaks half as loud as it can."""
     usual = values[~bad].fillna(0).clip(lower=0).quantile(USUAL)
     found = {
-        name: max(round(float(usual[name]), 2), LEAST_OF.get(name, LEAST_HALF))
-        for name in values
+        name: max(round(float(usual[name]), 2), LEAST_OF.get(name, LEAST_HALF)) for name in values
     }
     return found | {BESIDE: BESIDE_HALF}
 
