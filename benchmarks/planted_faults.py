@@ -4,7 +4,8 @@ For each seed a demo city is built, and its map is spoiled in several ways: stre
 gone, all lines gone around a place, centerlines gone or drawn through a block, the lines
 shifted in a part of the sheet, outlines of islands gone, streets left out with closed curbs or
 drawn where there are none; and, for labels from polygons and ready masks, parts of the roadbeds
-gone, added, shifted, full of holes or too wide. Each spoiled map is labelled and measured as the
+gone, added, shifted, full of holes or too wide. The last plans are those of an outside examiner
+(`examiner_faults.py`). Each spoiled map is labelled and measured as the
 workflow does it. A tile is bad where its label's IoU with the city's truth is under 0.9. It
 prints how many of the bad tiles lie in the tenth of the tiles that is doubted most.
 
@@ -32,6 +33,7 @@ from shapely.ops import substring
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
+import examiner_faults as examiner
 from drawn_pictures import write_city
 
 from roadmask.__main__ import main as roadmask
@@ -242,6 +244,24 @@ PLANS: dict[str, tuple[str, tuple[Fault, ...]]] = {
     "ready masks": ("raster", (map_shifted, roadbed_gone, ground_added)),
     "streets": ("regions", (street_new, street_demolished, street_demolished)),
     "holes": ("raster", (ground_lost, ground_lost, ground_swollen)),
+    "lines amiss": (
+        "regions",
+        (
+            *(examiner.line_at_walk, examiner.line_twice, examiner.lot_opened),
+            *[examiner.line_across] * 2,
+            *[examiner.line_coarse] * 4,
+        ),
+    ),
+    "axes amiss": ("regions", (*[examiner.axis_moved] * 4, *[examiner.axis_of_no_road] * 2)),
+    "corner gone": ("regions", (examiner.corner_gone, *[curb_gone] * 2)),
+    "tiles amiss": (
+        "raster",
+        (
+            *(examiner.tile_mirrored, examiner.tile_turned, examiner.tile_shifted),
+            *(examiner.tile_blank, examiner.tile_full, examiner.tiles_swapped),
+            *(examiner.tile_wide, examiner.tile_narrow),
+        ),
+    ),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 import rasterio
 from conftest import REPOSITORY
 from scipy.special import expit
-from shapely import LineString
+from shapely import LineString, box
 from shapely.ops import unary_union
 
 from roadmask.demo import layout
@@ -27,6 +27,7 @@ from roadmask.shift import Shift
 from roadmask.tilesets import TileManifest
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+import examiner_faults
 import fit_doubt
 import planted_faults
 
@@ -82,6 +83,80 @@ class TestStreets:
         assert len(drawn_map.axes) == lines + 1
         assert added.distance(drawn_map.axes.geometry.iloc[-1]) == 0
         assert uncovered(drawn_map) < 1
+
+
+class TestExaminersTiles:
+    @pytest.mark.parametrize("name", ["turned", "shifted", "blank", "full", "wide"])
+    def test_one_tile_is_spoiled_and_no_other(self, drawn_map, name):
+        before = drawn_map.roads.union_all()
+        getattr(examiner_faults, f"tile_{name}")(drawn_map)
+        spoiled = drawn_map.roads.union_all().symmetric_difference(before)
+        west, south, east, north = spoiled.bounds
+        assert spoiled.area > 100
+        assert west // 128 == (east - 0.01) // 128
+        assert (900 - north) // 128 == (899.99 - south) // 128
+
+    def test_a_mirrored_tile_has_its_road_on_the_other_side(self, drawn_map):
+        drawn_map.roads = gpd.GeoDataFrame(geometry=[box(128, 100, 148, 800)], crs=2263)
+        drawn_map.rng = np.random.default_rng(1)
+        drawn_map.ground = (128, 0, 256, 900)
+        while drawn_map.roads.union_all().bounds[2] == 148:
+            examiner_faults.tile_mirrored(drawn_map)
+        assert drawn_map.roads.union_all().area == pytest.approx(20 * 700)
+        assert drawn_map.roads.union_all().intersection(box(236, 0, 256, 900)).area >= 20 * 50
+
+    def test_a_narrow_tile_keeps_its_road_up_to_its_edges(self, drawn_map):
+        before = drawn_map.roads.union_all()
+        examiner_faults.tile_narrow(drawn_map)
+        lost = before.difference(drawn_map.roads.union_all())
+        assert drawn_map.roads.union_all().within(before.buffer(0.01))
+        assert 1.5 < 2 * lost.area / lost.length < 3.01
+
+    def test_swapped_tiles_hold_each_others_road(self, drawn_map):
+        before = drawn_map.roads.union_all()
+        drawn_map.rng, twin = np.random.default_rng(3), np.random.default_rng(3)
+        examiner_faults.tiles_swapped(drawn_map)
+        after = drawn_map.roads.union_all()
+        drawn_map.rng, drawn_map.roads = twin, gpd.GeoDataFrame(geometry=[before], crs=2263)
+        one, other = examiner_faults.choose_tiles(drawn_map, 2)
+        assert after.intersection(one).area == pytest.approx(before.intersection(other).area)
+        assert after.intersection(other).area == pytest.approx(before.intersection(one).area)
+        assert after.area == pytest.approx(before.area)
+
+
+class TestExaminersLines:
+    def test_a_line_at_the_walk_lies_off_the_road(self, drawn_map):
+        roads, lines = drawn_map.roads.union_all(), list(drawn_map.edges.geometry)
+        examiner_faults.line_at_walk(drawn_map)
+        (walk,) = [line for line in drawn_map.edges.geometry if line not in lines]
+        assert len(drawn_map.edges) == len(lines)
+        assert 7 <= walk.distance(roads) <= 14
+
+    def test_a_line_across_parts_a_street(self, drawn_map):
+        roads = drawn_map.roads.union_all()
+        examiner_faults.line_across(drawn_map)
+        across = drawn_map.edges.geometry.iloc[-1]
+        assert across.length == pytest.approx(90)
+        assert across.intersection(roads).length == pytest.approx(40)
+
+    def test_a_lot_opens_to_the_street(self, drawn_map):
+        before = drawn_map.roads.union_all().boundary
+        examiner_faults.lot_opened(drawn_map)
+        drawn = drawn_map.edges.union_all()
+        open_curb, lot = before.difference(drawn.buffer(1)), drawn.difference(before.buffer(1))
+        assert 100 < open_curb.length < 180
+        assert lot.length > 100
+        assert lot.distance(before) < 2
+
+    def test_a_corner_loses_its_lines_and_nothing_else_does(self, drawn_map):
+        drawn_map.ground = (200, 200, 700, 700)
+        before = drawn_map.edges.union_all(), drawn_map.axes.union_all()
+        examiner_faults.corner_gone(drawn_map)
+        for whole, left in zip(before, (drawn_map.edges, drawn_map.axes), strict=True):
+            lost = whole.difference(left.union_all().buffer(0.01))
+            west, south, east, north = lost.bounds
+            assert lost.length > 100
+            assert max(east - west, north - south) <= 520
 
 
 def uncovered(city) -> float:
