@@ -8,8 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roadmask.quality.edges import outline_edges, picture_edges
-from roadmask.quality.misplaced import looks_scores, misplaced, offset_chances, overlaps
-from roadmask.quality.offset import LAGS, REACH, Correlation, correlate
+from roadmask.quality.misplaced import (
+    looks_scores,
+    misplaced,
+    offset_chances,
+    overlaps,
+    sheet_loss,
+)
+from roadmask.quality.offset import LAGS, REACH, Correlation, Offset, correlate
 
 SIZE = 128
 WIDE = SIZE + 2 * REACH
@@ -113,3 +119,34 @@ class TestMisplaced:
         label = np.zeros((WIDE, WIDE), np.uint8)
         nothing = Correlation(np.zeros((LAGS, LAGS), np.float32), 0.0)
         assert misplaced(nothing, np.zeros((LAGS, LAGS), np.float32), label, METRES).chance == 0
+
+
+class TestSheetLoss:
+    def test_across_a_street_it_is_lost_and_along_it_is_not(self):
+        label = street(50, 30)
+        assert sheet_loss(Offset(10, 0, 0.2, 0.2, True, 9), label) == pytest.approx(0.5)
+        assert sheet_loss(Offset(-10, 0, 0.2, 0.2, True, 9), label) == pytest.approx(0.5)
+        assert sheet_loss(Offset(0, 10, 0.2, 0.2, True, 9), label) == 0
+
+    @given(st.integers(-REACH, REACH), st.integers(-REACH, REACH), st.integers(0, 99))
+    @settings(max_examples=25, deadline=None)
+    def test_as_all_offsets_are_laid_over(self, right, up, seed):
+        label = (np.random.default_rng(seed).random((WIDE, WIDE)) < 0.4).astype(np.uint8)
+        both, either = overlaps(label)
+        at = REACH - up, REACH + right
+        offset = Offset(right, up, 0.01, 0.01, True, 9)
+        assert sheet_loss(offset, label) == pytest.approx(1 - both[at] / either[at])
+
+    def test_only_a_sure_offset_counts(self):
+        label = street(50, 30)
+        for offset in (
+            None,
+            Offset(10, 0, 0.2, 0.2, False, 9),
+            Offset(2, 0, 0.8, 0.1, True, 9),
+            Offset(0.3, 0, 0.05, 0.05, True, 9),
+        ):
+            assert sheet_loss(offset, label) == 0
+
+    def test_no_road_anywhere_loses_none(self):
+        offset = Offset(10, 0, 0.2, 0.2, True, 9)
+        assert sheet_loss(offset, np.zeros((WIDE, WIDE), np.uint8)) == 0

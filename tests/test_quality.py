@@ -698,6 +698,18 @@ class TestCommand:
         [words] = re.findall("the picture lies .* m to the left of .* m below it", caplog.text)
         assert "-" not in words
 
+    def test_the_tiles_of_a_sheet_that_lies_off_are_doubted_as_they_lose_by_it(self, tmp_path):
+        city = Drawn(tmp_path)
+        label = np.roll(city.road, 6, 1).astype(np.uint8)
+        rows = measure(city.made(label), tmp_path / "out")
+        for name, row in rows.items():
+            top, left = 128 * int(row["row"]), 128 * int(row["col"])
+            tile = np.s_[top : top + 128, left : left + 128]
+            road, drawn = city.road[tile] > 0, label[tile] > 0
+            lost = 1 - (road & drawn).sum() / (road | drawn).sum()
+            assert float(row["sheet_loss"]) == pytest.approx(lost, abs=0.03), name
+            assert float(row["doubt"]) > 0.1
+
     def test_same_bytes_again(self, tmp_path):
         city = Drawn(tmp_path)
         scene, lines = city.made(city.road.astype(np.uint8)), city.write_lines()

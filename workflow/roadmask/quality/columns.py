@@ -66,6 +66,8 @@ class Evidence:
         By how much better they would lie elsewhere, 0 to 2.
     offset_m
         How far off the label most likely lies here, in metres.
+    sheet_loss
+        What its road would lose of its overlap if it lies off as the whole sheet does.
     misplaced_chance
         How likely it lies off by so much that it is bad.
     misplaced_share
@@ -112,6 +114,7 @@ class Evidence:
     edge_shortfall: float = MISSING
     edge_loss: float = MISSING
     offset_m: float = MISSING
+    sheet_loss: float = MISSING
     misplaced_chance: float = MISSING
     misplaced_share: float = MISSING
     blind_share: float = MISSING

@@ -44,7 +44,7 @@ from roadmask.quality.evidence import (
     street_width,
     weigh,
 )
-from roadmask.quality.offset import Offset, estimate
+from roadmask.quality.offset import Offset
 from roadmask.quality.pieces import Pieces
 from roadmask.quality.shares import NOTHING, measure, sharpness
 from roadmask.raster import environment
@@ -83,10 +83,9 @@ def run(arguments: argparse.Namespace) -> None:
         blocks = correlate_blocks(sheet)
         pieces = None if arguments.pieces is None else Pieces.read(arguments.pieces, sheet.grid)
         rows = list(_rows(sheet, pairs, blocks, pieces))
-        offset = estimate(blocks.rows)
     write_table(arguments.output, (*MEASURES, WAS_CUT), rows)
-    write_json(arguments.offset, offset_record(offset, sheet.grid))
-    log.info("%s: %s", pairs.images.scene, offset_text(offset, sheet.grid))
+    write_json(arguments.offset, offset_record(blocks.offset, sheet.grid))
+    log.info("%s: %s", pairs.images.scene, offset_text(blocks.offset, sheet.grid))
 
 
 def _open(path: Path) -> DatasetReader:

@@ -68,6 +68,8 @@ class Doubt:
 BASE = -5.77
 SIGNS = {
     "offset": Sign("its outlines lie beside edges of the picture", 0.80, 0.58),
+    # Not fitted, as nothing planted moves a whole sheet: its offset is known to a pixel.
+    "sheet_off": Sign("all labels of its sheet lie beside the picture", 8.0, 0.1),
     "misplaced": Sign("parts of it lie beside the picture", 0.19, 0.1),
     "blind": Sign("less bears its outlines out than elsewhere on the sheet", 3.82, 0.1),
     "agreement": Sign("its outlines follow edges less than elsewhere on the sheet", 2.91, 0.21),
@@ -110,6 +112,7 @@ def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str,
     """Return the value of every kind of evidence, the more the worse; NaN where it is missing."""
     return {
         "offset": evidence.misplaced_chance,
+        "sheet_off": evidence.sheet_loss,
         "misplaced": evidence.misplaced_share,
         "blind": evidence.blind_excess,
         "agreement": evidence.edge_shortfall,

@@ -23,8 +23,14 @@ from roadmask.quality.appearance import cell_pixels, cell_values, log_odds, road
 from roadmask.quality.columns import LEAST_ROAD, Evidence
 from roadmask.quality.edges import length as edge_length
 from roadmask.quality.edges import outline_edges, picture_edges
-from roadmask.quality.misplaced import looks_scores, misplaced, offset_chances, overlaps
-from roadmask.quality.offset import LAGS, REACH, Correlation, correlate
+from roadmask.quality.misplaced import (
+    looks_scores,
+    misplaced,
+    offset_chances,
+    overlaps,
+    sheet_loss,
+)
+from roadmask.quality.offset import LAGS, REACH, Correlation, Offset, correlate, estimate
 from roadmask.quality.unmapped import along_outlines, lone_streets
 from roadmask.raster import read_window
 from roadmask.style import UNKNOWN
@@ -154,6 +160,11 @@ class Blocks:
 
     size: int
     rows: list[list[Correlation]]
+
+    @cached_property
+    def offset(self) -> Offset | None:
+        """Where the sheet's picture lies, seen from its label."""
+        return estimate(self.rows)
 
     def weights(self, tile: Tile, margin: float = 0.0) -> Iterator[tuple[int, int, float]]:
         """Return row, column and weight of the blocks that tell of a tile.
@@ -570,6 +581,7 @@ def _of_edges(sheet: Sheet, tile: Tile, blocks: Blocks, looks: LooksScores) -> d
     label = sheet.label(tile.x - REACH, tile.y - REACH, wide, wide)
     where = misplaced(around, looks.on(tile, AROUND), label, sheet.metres)
     found = {"offset_m": where.offset * sheet.metres, "misplaced_chance": where.chance}
+    found["sheet_loss"] = sheet_loss(blocks.offset, label)
     found["misplaced_share"] = _misplaced_share(sheet, tile, blocks, looks)
     here = blocks.on(tile)
     if here.outline > 0:

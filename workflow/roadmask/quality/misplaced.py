@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from roadmask.quality.offset import LAGS, REACH, Correlation
+from roadmask.quality.offset import LAGS, REACH, Correlation, Offset
 from roadmask.style import UNKNOWN
 
 Scores = NDArray[np.float32]
@@ -35,6 +35,8 @@ MOST_ODDS = 2.0
 AWAY = np.hypot(*np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1])
 # The loss of overlap from which a label begins to be bad, and at which it surely is.
 BAD_FROM, BAD_AT = 0.06, 0.12
+# Standard errors by which a sheet's offset must differ from none to be believed of its tiles.
+SURE = 3.0
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,33 @@ def misplaced(edges: Correlation, looks: Scores, label: Label, metres: float) ->
     badness = np.clip((lost - BAD_FROM) / (BAD_AT - BAD_FROM), 0, 1)
     likeliest = float(AWAY.ravel()[int(chances.argmax())])
     return Misplaced(float((chances * badness).sum()), likeliest)
+
+
+def sheet_loss(offset: Offset | None, label: Label) -> float:
+    """Return what a tile's label loses if it lies off as its whole sheet does.
+
+    Parameters
+    ----------
+    offset
+        Of the sheet; None where nothing can be told.
+    label
+        ``(size + 2 * REACH, size + 2 * REACH)`` uint8: the tile and what surrounds it.
+
+    Returns
+    -------
+    float
+        1 less the overlap of its road with itself, moved by the offset: 0 to 1. 0 where the
+        sheet has no clear offset, or none that is more than its error.
+    """
+    if offset is None or not offset.is_clear or offset.size < SURE * offset.sigma:
+        return 0.0
+    road = (label > 0) & (label != UNKNOWN)
+    down, right = -round(offset.up), round(offset.right)
+    size = len(road) - 2 * REACH
+    here = road[REACH:-REACH, REACH:-REACH]
+    moved = road[REACH - down :, REACH - right :][:size, :size]
+    either = int(np.count_nonzero(here | moved))
+    return 1 - int(np.count_nonzero(here & moved)) / either if either else 0.0
 
 
 def offset_chances(edges: Correlation, looks: Scores, metres: float) -> NDArray[np.float64]:
