@@ -244,7 +244,7 @@ class _Pairs:
     across
         Whether a line is between them.
     between
-        Whether another end is, as at a street's mouth.
+        Whether another end is, as at a street's mouth; told of straight pairs far apart.
     abreast
         Whether both point the same way side by side.
     """
@@ -274,13 +274,14 @@ class _Pairs:
         abreast = (ends.outward[one] * ends.outward[two]).sum(axis=1) >= PARALLEL
         abreast &= np.maximum(np.abs(ahead), np.abs(back)) <= ABREAST
         # Few of those far apart may be joined at all.
-        aimed = (np.minimum(ahead, back) >= AIM) | (np.maximum(ahead, back) >= BEST_AIM)
-        aimed |= ends.chain[one] == ends.chain[two]
-        near = length <= np.where(aimed, WIDEST_SURE, WIDEST)
+        aim, best = np.minimum(ahead, back), np.maximum(ahead, back)
+        sure = _straight(aim, best)
+        hopeful = sure | (best >= BEST_AIM) | (ends.chain[one] == ends.chain[two])
+        near = length <= np.where(hopeful, WIDEST_SURE, WIDEST)
         kept = np.flatnonzero(near | abreast)
         one, two, length, heading = one[kept], two[kept], length[kept], heading[kept]
         chords = _shortened(ends.xy[one], ends.xy[two], touch)
-        between = length > WIDEST
+        between = (length > WIDEST) & (length <= WIDEST_SURE) & sure[kept]
         between[between] = _other_ends(ends, one[between], two[between])
         # The ends of one lost piece turn the same way: those of an S are the edges of a strip.
         turns = cross(ends.outward[one], heading) * cross(ends.outward[two], heading)
@@ -326,7 +327,7 @@ class _Pairs:
         outline &= ends.extent[self.one] >= OUTLINE_SHARE * length
         outline |= last
         best = np.maximum(self.ahead, self.back)
-        sure = outline | (aim >= STRAIGHT_AIM) | ((aim >= AIM) & (best >= BEST_AIM))
+        sure = outline | _straight(aim, best)
         near = length <= np.where(sure, WIDEST_SURE, WIDEST)
         near &= outline | ~self.between
         continued = aim >= np.where(self.bend, AIM, STRAIGHT_AIM)
@@ -348,6 +349,11 @@ class _Pairs:
         level = near & (aim >= LEVEL_AIM) & (length > ONWARD)
         possible = (near | abreast) & (~self.across | level)
         return rank, np.where(possible, order, NEVER), lost
+
+
+def _straight(aim: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Tell which pairs aim so well at each other that they may lie far apart."""
+    return np.asarray((aim >= STRAIGHT_AIM) | ((aim >= AIM) & (best >= BEST_AIM)))
 
 
 def _last_gaps(ends: LooseEnds, pairs: _Pairs, kept: np.ndarray, taken: np.ndarray) -> np.ndarray:

@@ -255,12 +255,7 @@ def label_regions(
     verdict = np.where(road | opened, ROAD, np.where(half_open, UNKNOWN, OTHER)).astype(np.uint8)
     labels = look_up(verdict, regions)
     cut, doubtful = _part_leaks(labels, free, stations, evidence, terrain)
-    if half_open.any():
-        # What leads into no block is a median with an open end.
-        sampled = labels[:: terrain.factor, :: terrain.factor] == ROAD
-        medians = amid_road(half_open, sampled, terrain.regions)
-        labels[look_up(medians, regions)] = OTHER
-        half_open &= ~medians
+    half_open &= ~_take_out_medians(labels, half_open, regions, terrain)
     sides_of_pixels = [sides_of_lines(street_lines, grid), sides_of_lines(chords.lines, in_frame)]
     settle_line_pixels(labels, closed, sides_of_pixels)
     rules = np.select(
@@ -351,6 +346,22 @@ def _part_leaks(
     verdicts.reshape(-1)[rooms.stray] = WAITING
     _refine(labels, free, verdicts, road, factor)
     return int((~joined[FIRST:] & ~doubtful[FIRST:]).sum()), int(doubtful.sum())
+
+
+def _take_out_medians(
+    labels: np.ndarray, half_open: np.ndarray, regions: np.ndarray, terrain: Terrain
+) -> np.ndarray:
+    """Take from the labels, in place, medians with an open end; tell which regions they are.
+
+    Road that is open at one end leads into a block, these are amid road.
+    """
+    if not half_open.any():
+        return half_open
+    road = labels[:: terrain.factor, :: terrain.factor] == ROAD
+    medians = amid_road(half_open, road, terrain.regions)
+    if medians.any():
+        labels[look_up(medians, regions)] = OTHER
+    return medians
 
 
 @dataclass(frozen=True)
