@@ -349,6 +349,25 @@ def test_a_highway_over_blocks_may_be_wider_than_the_streets(city, widest):
     assert iou(labels, city.truth(roads=[highway])) > 0.99
 
 
+def test_a_path_in_what_a_highway_leaves_of_a_narrow_block_makes_it_no_road():
+    grid = metric_grid(300, 260)
+    # Streets of 14 m between blocks 19 m wide; the highway passes over their ends.
+    blocks = [box(x, 30, x + 19, 230).buffer(-4).buffer(4) for x in range(-23, 330, 33)]
+    blocks += [box(-60, -60, 360, 16), box(-60, 244, 360, 330)]
+    middle = LineString([(-60, 120), (360, 300)])
+    edges = [middle.offset_curve(side) for side in (-10, 10)]
+    axes = [LineString([(x, 23), (x, 237)]) for x in range(-30, 330, 33)]
+    axes += [LineString([(-60, y), (360, y)]) for y in (23, 237)]
+    axes += [middle.offset_curve(side) for side in (-5, 5)]
+    y = np.linspace(20, 170, 30)
+    path = LineString(np.column_stack([85.5 + 2 * np.sin(y / 25), y]))
+    lines = [*(block.exterior for block in blocks), *edges]
+    truth = 1 - burn_ground(grid, blocks)
+    truth |= burn_ground(grid, [middle.buffer(10, cap_style="flat")])
+    labels = label(grid, lines, [*axes, path], 80)
+    assert iou(labels, truth, burn_ground(grid, [box(0, 0, 300, 215)])) > 0.99
+
+
 def test_a_chord_that_runs_a_little_past_a_line_is_no_crossing_of_levels():
     lines = [LineString([(0, 0), (40, 0)]), LineString([(10, -20), (10, 20)])]
     chords = [LineString([(30, 6), (30, -0.2)])]

@@ -167,7 +167,7 @@ def gather_evidence(
     at_level = levels > 0
     even, wedge = even_regions(region, width, count)
     expected, over = expected_widths(
-        region, width, network, mouths, levels, even, (middle, usual, wide)
+        region, stations.part, width, network, mouths, levels, even, (middle, usual, wide)
     )
     # A centerline runs down the middle of its street: along one edge of what is wide it runs
     # beside it.
@@ -239,6 +239,7 @@ def gather_evidence(
 
 def expected_widths(
     region: np.ndarray,
+    part: np.ndarray,
     width: np.ndarray,
     network: np.ndarray,
     mouths: np.ndarray,
@@ -250,8 +251,8 @@ def expected_widths(
 
     Parameters
     ----------
-    region, width
-        ``(n,)`` region of each station, and metres from line to line there or NaN.
+    region, part, width
+        ``(n,)`` region and line string of each station, and metres from line to line or NaN.
     network, mouths, levels, even
         ``(regions,)`` as `gather_evidence` has them.
     widths
@@ -262,9 +263,15 @@ def expected_widths(
     # What is open to a street may be as wide as its mouth tells.
     least = np.where(even, usual, middle)
     expected = np.where(network, wide, np.clip(mouths / MOUTH_SHARE, least, wide))
-    # A highway over blocks is wider than the streets, and keeps its width.
+    # A highway over blocks is wider than the streets, and as wide before and behind: a path in
+    # what it leaves of a block is not.
     own = group_medians(region, width, count)
     over = (levels > 1) & even & (own <= OPEN_WIDTH * wide)
+    elsewhere = group_medians(part[~over[region]], width[~over[region]], int(part.max()) + 1)
+    with np.errstate(invalid="ignore"):
+        goes_on = np.abs(elsewhere[part] - own[region]) <= EVEN * own[region]
+    among = np.maximum(np.bincount(region, minlength=count), 1)
+    over &= np.bincount(region, weights=goes_on, minlength=count) >= 0.5 * among
     return np.where(over, np.fmax(expected, own), expected), over
 
 
