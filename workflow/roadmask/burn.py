@@ -10,6 +10,9 @@ from shapely.geometry.base import BaseGeometry
 
 from roadmask.grid import Grid
 
+# Columns and rows of where segments start, then of where they end: ``(n,)`` int64 each.
+Segments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
 # Coordinates are rounded to this share of a pixel, so that all else is exact arithmetic:
 # with floats, a diagonal through pixel corners now and then skips two rows at once.
 STEPS = 1024
@@ -80,61 +83,73 @@ def _pixels(
     geometries: Iterable[BaseGeometry], grid: Grid
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield pixels of the flat segments, then of the steep ones, with their centre's side."""
-    starts, ends = _segments(geometries, grid)
-    delta = ends - starts
-    steep = np.abs(delta[:, 1]) > np.abs(delta[:, 0])
-    for one, two in _batches(starts[~steep], ends[~steep]):
-        row, column, side = _burn_flat(grid.height, grid.width, one, two)
+    x0, y0, x1, y1 = _segments(geometries, grid)
+    steep = np.abs(y1 - y0) > np.abs(x1 - x0)
+    for segments in _batches(np.flatnonzero(~steep), (x0, y0, x1, y1)):
+        row, column, side = _burn_flat(grid.height, grid.width, *segments)
         yield row, column, side, np.zeros_like(side)
-    for one, two in _batches(starts[steep][:, ::-1], ends[steep][:, ::-1]):
-        column, row, side = _burn_flat(grid.width, grid.height, one, two)
+    for segments in _batches(np.flatnonzero(steep), (y0, x0, y1, x1)):
+        column, row, side = _burn_flat(grid.width, grid.height, *segments)
         yield row, column, np.zeros_like(side), side
 
 
-def _batches(starts: np.ndarray, ends: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the segments' ends in batches, in order; at least one, which may be empty."""
-    for first in range(0, max(len(starts), 1), SEGMENTS):
-        yield starts[first : first + SEGMENTS], ends[first : first + SEGMENTS]
+def _batches(chosen: np.ndarray, segments: Segments) -> Iterator[Segments]:
+    """Yield the chosen segments in batches, in order; at least one, which may be empty."""
+    u0, v0, u1, v1 = segments
+    for first in range(0, max(len(chosen), 1), SEGMENTS):
+        batch = chosen[first : first + SEGMENTS]
+        yield u0[batch], v0[batch], u1[batch], v1[batch]
 
 
-def _segments(geometries: Iterable[BaseGeometry], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Return the segments' ends, ``(n, 2)`` int64 each, in steps of a pixel."""
+def _segments(geometries: Iterable[BaseGeometry], grid: Grid) -> Segments:
+    """Return where segments start and end, in steps of a pixel.
+
+    Column by column and without a product of matrices: two numbers a row are too few for NumPy's
+    loops, and BLAS wakes its threads for them. Both took more time than all the rest here.
+    """
     inverse = ~grid.transform
-    matrix = np.array([[inverse.a, inverse.b], [inverse.d, inverse.e]])
-    offset = np.array([inverse.c, inverse.f])
+
+    def to_pixels(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = xy[:, 0], xy[:, 1]
+        return (
+            x * inverse.a + y * inverse.b + inverse.c,
+            x * inverse.d + y * inverse.e + inverse.f,
+        )
+
     lines = shapely.get_parts(np.array(list(geometries), dtype=object))
     coordinates, index = shapely.get_coordinates(lines, return_index=True)
-    coordinates = coordinates @ matrix.T + offset
-    far = np.zeros(len(lines), bool)
-    far[index[(np.abs(coordinates) > FAR).any(axis=1)]] = True
-    if far.any():
-        long = shapely.transform(lines[far], lambda xy: xy @ matrix.T + offset)
+    x, y = to_pixels(coordinates)
+    far_off = (np.abs(x) > FAR) | (np.abs(y) > FAR)
+    if far_off.any():
+        far = np.zeros(len(lines), bool)
+        far[index[far_off]] = True
+        long = shapely.transform(lines[far], lambda xy: np.stack(to_pixels(xy), axis=1))
         cut = shapely.get_coordinates(
             shapely.get_parts(shapely.clip_by_rect(long, -FAR, -FAR, FAR, FAR)), return_index=True
         )
         near = ~far[index]
-        coordinates = np.concatenate([coordinates[near], cut[0]])
+        x, y = (np.concatenate([a[near], b]) for a, b in zip((x, y), cut[0].T, strict=True))
         index = np.concatenate([index[near], cut[1] + len(lines)])
-    steps = np.rint(coordinates * STEPS).astype(np.int64)
-    joined = index[1:] == index[:-1]
-    return steps[:-1][joined], steps[1:][joined]
+    x, y = (np.rint(a * STEPS).astype(np.int64) for a in (x, y))
+    start = np.flatnonzero(index[1:] == index[:-1])
+    return x[start], y[start], x[start + 1], y[start + 1]
 
 
 def _burn_flat(
-    height: int, width: int, starts: np.ndarray, ends: np.ndarray
+    height: int, width: int, u0: np.ndarray, v0: np.ndarray, u1: np.ndarray, v1: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return row, column and side of the pixels of segments no steeper than a diagonal."""
-    swapped = starts[:, 0] > ends[:, 0]
-    u0, v0 = np.where(swapped[:, None], ends, starts).T
-    u1, v1 = np.where(swapped[:, None], starts, ends).T
+    swapped = u0 > u1
+    u0, u1 = np.where(swapped, u1, u0), np.where(swapped, u0, u1)
+    v0, v1 = np.where(swapped, v1, v0), np.where(swapped, v0, v1)
     first = np.maximum(u0 // STEPS, 0)
     count = np.maximum(np.minimum(u1 // STEPS, width - 1) - first + 1, 0)
+    run = np.maximum(u1 - u0, 1)  # 0 for a point, whose rise is 0 as well
     segment = np.repeat(np.arange(len(count)), count)
-    column = np.arange(len(segment)) - np.repeat(np.cumsum(count) - count, count) + first[segment]
-    middle = np.clip(column * STEPS + STEPS // 2, u0[segment], u1[segment])
-    run = np.maximum(u1 - u0, 1)[segment]  # 0 for a point, whose rise is 0 as well
-    rise = (v1 - v0)[segment]
-    row, rest = np.divmod(v0[segment] * run + (middle - u0[segment]) * rise, run * STEPS)
+    column = np.arange(len(segment)) + (first - (np.cumsum(count) - count))[segment]
+    u0, u1, v0, rise, run = (a[segment] for a in (u0, u1, v0, v1 - v0, run))
+    middle = np.clip(column * STEPS + STEPS // 2, u0, u1)
+    row, rest = np.divmod(v0 * run + (middle - u0) * rise, run * STEPS)
     # The line runs below the centre where more than half of the pixel is above it.
     side = np.where(2 * rest > run * STEPS, -1, 1)
     inside = (row >= 0) & (row < height)
