@@ -27,6 +27,7 @@ from shapely.geometry.base import BaseGeometry
 
 from roadmask.burn import burn_lines, sides_of_lines
 from roadmask.grid import Grid
+from roadmask.masks.connected import Connected
 from roadmask.masks.evidence import (
     AROUND,
     OPEN_WIDTH,
@@ -188,9 +189,11 @@ def label_regions(
     )
     in_frame = Grid(grid.width, grid.height, Affine.scale(*frame.pixel), None)
     closed = barrier | burn_lines(chords.lines, in_frame) if len(chords) else barrier
-    free = (closed == 0).view(np.uint8)
-    count, regions = cv2.connectedComponents(free, connectivity=4, ltype=cv2.CV_32S)
-    terrain = Terrain.of(free, regions, frame)
+    free = closed == 0
+    ground = Connected.of(free)
+    count = ground.count
+    regions = ground.paint(np.arange(count, dtype=np.int32))
+    terrain = Terrain.of(free.view(np.uint8), regions, frame)
     areas, thickness = terrain.measures(count)
 
     walls = Walls.from_lines(np.concatenate([lines, chords.lines]))
@@ -253,9 +256,9 @@ def label_regions(
     opened |= passing
     half_open &= ~passing
     verdict = np.where(road | opened, ROAD, np.where(half_open, UNKNOWN, OTHER)).astype(np.uint8)
-    labels = look_up(verdict, regions)
-    cut, doubtful = _part_leaks(labels, free, stations, evidence, terrain)
-    half_open &= ~_take_out_medians(labels, half_open, regions, terrain)
+    labels = ground.paint(verdict)
+    cut, doubtful = _part_leaks(labels, free.view(np.uint8), stations, evidence, terrain)
+    half_open &= ~_take_out_medians(labels, half_open, ground, terrain)
     sides_of_pixels = [sides_of_lines(street_lines, grid), sides_of_lines(chords.lines, in_frame)]
     settle_line_pixels(labels, closed, sides_of_pixels)
     rules = np.select(
@@ -326,7 +329,7 @@ def _part_leaks(
     road = look_up(evidence.road, terrain.regions)
     street, reach = draw_streets(stations, evidence, depth, coarse)
     rooms = find_rooms(
-        (road & (reach == 0)).view(np.uint8),
+        road & (reach == 0),
         road,
         depth,
         coarse.pixel,
@@ -349,7 +352,7 @@ def _part_leaks(
 
 
 def _take_out_medians(
-    labels: np.ndarray, half_open: np.ndarray, regions: np.ndarray, terrain: Terrain
+    labels: np.ndarray, half_open: np.ndarray, ground: Connected, terrain: Terrain
 ) -> np.ndarray:
     """Take from the labels, in place, medians with an open end; tell which regions they are.
 
@@ -359,8 +362,7 @@ def _take_out_medians(
         return half_open
     road = labels[:: terrain.factor, :: terrain.factor] == ROAD
     medians = amid_road(half_open, road, terrain.regions)
-    if medians.any():
-        labels[look_up(medians, regions)] = OTHER
+    labels.reshape(-1)[ground.pixels_of(medians)] = OTHER
     return medians
 
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from skimage.segmentation import watershed
 
+from roadmask.masks.connected import Connected
 from roadmask.masks.streets import NARROWEST
 
 # A room this much thicker than the streets beside it is no street.
@@ -86,7 +86,7 @@ def find_rooms(
     Parameters
     ----------
     ground
-        ``(h, w)`` uint8, 1 on ground of road regions that no street reaches.
+        ``(h, w)`` bool: ground of road regions that no street reaches.
     domain
         ``(h, w)`` bool: all ground of road regions.
     depth
@@ -101,13 +101,13 @@ def find_rooms(
     Rooms
         Corners of the streets themselves are left out.
     """
-    count, pieces = cv2.connectedComponents(ground, connectivity=4, ltype=cv2.CV_32S)
-    filled = np.flatnonzero(ground.view(bool))
-    piece, deep = pieces.ravel()[filled], depth.ravel()[filled]
-    thickness = np.zeros(count, np.float32)
+    pieces = Connected.of(ground)
+    filled, piece = pieces.pixels()
+    deep = depth.ravel()[filled]
+    thickness = np.zeros(pieces.count, np.float32)
     np.maximum.at(thickness, piece, deep)
     at_peak = deep == thickness[piece]
-    peak = np.zeros(count, np.int64)
+    peak = np.zeros(pieces.count, np.int64)
     peak[piece[at_peak]] = filled[at_peak]
     rows, columns = np.divmod(peak, ground.shape[1])
     places = (np.stack([columns, rows], axis=1) + 0.5) * pixel
@@ -119,7 +119,7 @@ def find_rooms(
     ).astype(np.float32)
     room = thickness > CORNER_SHARE * street
     room[0] = False
-    number = np.zeros(count, np.int32)
+    number = np.zeros(pieces.count, np.int32)
     number[room] = np.arange(FIRST, room.sum() + FIRST)
     # The core keeps out of the throat, so that the floods meet there and not behind it.
     level = np.where(room, np.minimum(0.5 * thickness, street), np.inf).astype(np.float32)
@@ -147,7 +147,7 @@ def _stray(
             np.clip(row + down, 0, ground.shape[0] - 1),
             np.clip(column + right, 0, ground.shape[1] - 1),
         )
-        touches[piece[domain[beside] & (ground[beside] == 0)]] = True
+        touches[piece[domain[beside] & ~ground[beside]]] = True
     return np.asarray(filled[~touches[piece]])
 
 
@@ -178,20 +178,14 @@ def flood(depth: np.ndarray, street: np.ndarray, rooms: Rooms, domain: np.ndarra
     cores = rooms.cores[off_street]
     basins.reshape(-1)[cores] = rooms.number[off_street]
     undecided.reshape(-1)[cores] = False
-    count, part = cv2.connectedComponents(
-        undecided.view(np.uint8), connectivity=4, ltype=cv2.CV_32S
-    )
+    parts = Connected.of(undecided)
     beside = np.zeros(domain.shape, np.uint8)
     beside.reshape(-1)[cores] = 1
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     beside = cv2.dilate(beside, cross) & undecided.view(np.uint8)
-    reached = np.zeros(count, bool)
-    reached[part[beside.view(bool)]] = True
-    boxes = ndimage.find_objects(part)
-    for number in np.flatnonzero(reached):
-        tight = boxes[number - 1]
-        window = tuple(slice(max(axis.start - 1, 0), axis.stop + 1) for axis in tight)
-        here = part[window] == number
+    reached = np.unique(parts.numbers_at(np.flatnonzero(beside.view(bool))))
+    for number in reached.tolist():
+        window, here = parts.cut_out(number, 1)
         near = cv2.dilate(here.view(np.uint8), cross).view(bool) & domain[window]
         # Markers count only where they touch what is undecided: the rest would wait in the queue.
         seeds = basins[window] * (near & ~here)
