@@ -13,6 +13,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from roadmask.masks.strips import strips
+
 
 @dataclass(frozen=True)
 class Connected:
@@ -41,11 +43,8 @@ class Connected:
     def of(cls, filled: np.ndarray) -> Connected:
         """Find the pieces of what is filled in a ``(h, w)`` bool raster."""
         height, width = filled.shape
-        flat = filled.reshape(-1)
-        changes = flat[1:] != flat[:-1]
-        changes[width - 1 :: width] = True
-        cuts = np.concatenate([[0], np.flatnonzero(changes) + 1, [flat.size]])
-        inside = np.flatnonzero(flat[cuts[:-1]])
+        cuts = _cuts(filled)
+        inside = np.flatnonzero(filled.reshape(-1)[cuts[:-1]])
         starts, stops = cuts[inside], cuts[inside + 1]
         # The runs of the next row that each one touches follow each other.
         first = np.searchsorted(stops, starts + width, side="right")
@@ -109,6 +108,20 @@ class Connected:
         shift = (rows - top) * (right - left) - left - rows * width
         filled.reshape(-1)[_indices(starts + shift, stops + shift)] = True
         return (slice(top, bottom), slice(left, right)), filled
+
+
+def _cuts(filled: np.ndarray) -> np.ndarray:
+    """Return the flat indices at which runs of equal pixels start along the rows, and the end."""
+    width = filled.shape[1]
+    found = []
+    # A few rows at a time, for which no new memory is needed each time.
+    for rows in strips(filled):
+        flat = filled[rows].reshape(-1)
+        starts = np.empty(len(flat), bool)
+        np.not_equal(flat[1:], flat[:-1], out=starts[1:])
+        starts[::width] = True
+        found.append(np.flatnonzero(starts) + rows.start * width)
+    return np.concatenate([*found, [filled.size]])
 
 
 def _indices(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:

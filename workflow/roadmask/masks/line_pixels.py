@@ -34,31 +34,33 @@ def settle_line_pixels(
         `roadmask.burn.sides_of_lines` returns them.
     """
     height, width = labels.shape
-    flat = labels.reshape(-1)
-    # Whose ground each pixel is: 0 not known, 1 of itself, 2 by its side of a line.
-    known = (barrier == 0).view(np.uint8).reshape(-1)
+    flat, on_line = labels.reshape(-1), barrier.reshape(-1)
+    waits = barrier != 0
+    waiting = waits.reshape(-1)
     rows, columns, down, right = (np.concatenate(parts) for parts in zip(*sides, strict=True))
     for step in PROBES:
         row, column = rows + step * down, columns + step * right
         usable = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         source = np.where(usable, row * np.int64(width) + column, 0)
-        usable &= known[source] == 1
-        target = rows[usable] * np.int64(width) + columns[usable]
-        flat[target] = flat[source[usable]]
-        known[target] = 2
-        rows, columns, down, right = (a[~usable] for a in (rows, columns, down, right))
-    waiting = np.flatnonzero(known == 0)
-    while len(waiting):
-        row, column = np.divmod(waiting, width)
-        value = np.zeros(len(waiting), flat.dtype)
-        found = np.zeros(len(waiting), bool)
+        usable &= on_line[source] == 0
+        met = np.flatnonzero(usable)
+        target = rows[met] * np.int64(width) + columns[met]
+        flat[target] = flat[source[met]]
+        waiting[target] = False
+        missed = np.flatnonzero(~usable)
+        rows, columns, down, right = (a[missed] for a in (rows, columns, down, right))
+    left = np.flatnonzero(waits)
+    while len(left):
+        row, column = np.divmod(left, width)
+        value = np.zeros(len(left), flat.dtype)
+        found = np.zeros(len(left), bool)
         for down_by, right_by in NEIGHBOURS:
             r, c = row + down_by, column + right_by
             usable = (r >= 0) & (r < height) & (c >= 0) & (c < width) & ~found
             source = np.where(usable, r * width + c, 0)
-            usable &= known[source] > 0
+            usable &= ~waiting[source]
             value[usable], found[usable] = flat[source[usable]], True
         if not found.any():
             return
-        flat[waiting[found]], known[waiting[found]] = value[found], 2
-        waiting = waiting[~found]
+        flat[left[found]], waiting[left[found]] = value[found], False
+        left = left[~found]
