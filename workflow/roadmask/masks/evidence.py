@@ -413,11 +413,13 @@ def stretches(stations: Stations, walls: Walls) -> tuple[np.ndarray, np.ndarray]
         ``(n,)`` int64 numbers from 0 in the stations' order; ``(n,)`` bool: the stretch ends
         at a line.
     """
-    crossing = walls.crossed(stations.xy[:-1], stations.xy[1:])
-    new_part = stations.part[1:] != stations.part[:-1]
-    stretch = np.concatenate([[0], np.cumsum(crossing | new_part)])
+    cut = stations.part[1:] != stations.part[:-1]
+    # From one line string to the next it is far, and many walls lie between.
+    within = np.flatnonzero(~cut)
+    met = within[walls.crossed(stations.xy[within], stations.xy[within + 1])]
+    cut[met] = True
+    stretch = np.concatenate([[0], np.cumsum(cut)])
     closed = np.zeros(int(stretch[-1]) + 1, bool)
-    met = np.flatnonzero(crossing & ~new_part)
     closed[stretch[met]] = closed[stretch[met + 1]] = True
     return stretch, closed[stretch]
 
