@@ -22,6 +22,7 @@ def test_pieces_are_numbered_as_scipy_numbers_them(filled):
     pixels, numbers = pieces.pixels()
     np.testing.assert_array_equal(pixels, np.flatnonzero(filled))
     np.testing.assert_array_equal(numbers, expected.reshape(-1)[pixels])
+    np.testing.assert_array_equal(pieces.around(), np.flatnonzero(~filled))
     np.testing.assert_array_equal(pieces.numbers_at(pixels[::-1]), numbers[::-1])
 
 

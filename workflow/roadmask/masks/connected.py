@@ -76,6 +76,11 @@ class Connected:
         runs = np.flatnonzero(chosen[self.numbers])
         return _indices(self.starts[runs], self.stops[runs])
 
+    def around(self) -> np.ndarray:
+        """Return the flat indices of all pixels that are not filled, in order."""
+        last = self.shape[0] * self.shape[1]
+        return _indices(np.concatenate([[0], self.stops]), np.append(self.starts, last))
+
     def numbers_at(self, pixels: np.ndarray) -> np.ndarray:
         """Return the numbers of pixels, ``(n,)`` flat indices, all of them filled."""
         return np.asarray(self.numbers[np.searchsorted(self.starts, pixels, side="right") - 1])

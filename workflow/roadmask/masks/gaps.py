@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 
-from roadmask.masks.streets import NARROWEST, Walls, cross
+from roadmask.masks.streets import NARROWEST, Walls, cross, dot
 
 # Metres: wider openings than this are no lost piece of one line, but may be closed as the
 # open end of a street.
@@ -472,16 +472,18 @@ def _other_ends(ends: LooseEnds, one: np.ndarray, two: np.ndarray) -> np.ndarray
 
     A line that runs beside the way, as across the street, ends there by chance.
     """
-    ways = _segments(ends.xy[one], ends.xy[two])
-    points = np.asarray(shapely.points(ends.xy))
-    way, end = shapely.STRtree(points).query(ways, "dwithin", distance=ONWARD)
+    low = np.minimum(ends.xy[one], ends.xy[two]) - ONWARD
+    high = np.maximum(ends.xy[one], ends.xy[two]) + ONWARD
+    near = shapely.box(*low.T, *high.T)
+    way, end = shapely.STRtree(shapely.points(ends.xy)).query(near)
     start, span = ends.xy[one[way]], ends.xy[two[way]] - ends.xy[one[way]]
-    along = ((ends.xy[end] - start) * span).sum(axis=1) / (span**2).sum(axis=1)
+    along = dot(ends.xy[end] - start, span) / dot(span, span)
     size = np.linalg.norm(span, axis=1)
-    beside = np.abs((ends.outward[end] * span).sum(axis=1)) >= STRAIGHT_AIM * size
-    beside &= np.abs(cross(ends.xy[end] - start, span)) >= NARROWEST / 2 * size
-    found = np.zeros(len(ways), bool)
-    found[way[(np.abs(along - 0.5) < BETWEEN) & ~beside]] = True
+    off = np.abs(cross(ends.xy[end] - start, span))
+    beside = np.abs(dot(ends.outward[end], span)) >= STRAIGHT_AIM * size
+    beside &= off >= NARROWEST / 2 * size
+    found = np.zeros(len(one), bool)
+    found[way[(np.abs(along - 0.5) < BETWEEN) & (off <= ONWARD * size) & ~beside]] = True
     return found
 
 

@@ -194,7 +194,7 @@ def label_regions(
     ground = Connected.of(free)
     count = ground.count
     regions = ground.paint(np.arange(count, dtype=np.int32))
-    terrain = Terrain.of(free.view(np.uint8), regions, frame)
+    terrain = Terrain.of(ground, regions, frame)
     areas, thickness = terrain.measures(count)
 
     walls = Walls.from_lines(np.concatenate([lines, chords.lines]))
@@ -389,15 +389,18 @@ class Terrain:
     depth: np.ndarray
 
     @classmethod
-    def of(cls, free: np.ndarray, regions: np.ndarray, frame: Frame) -> Terrain:
-        """Look at fine rasters, ``(h, w)`` uint8 not 0 off lines and int32 region numbers."""
+    def of(cls, ground: Connected, regions: np.ndarray, frame: Frame) -> Terrain:
+        """Look at the ground off lines, and at its regions' numbers, ``(h, w)`` int32."""
         factor = max(1, round(COARSE / min(frame.pixel)))
         coarse = Frame((frame.pixel[0] * factor, frame.pixel[1] * factor))
-        small = shrink(free, factor)
-        depth = distance_to_lines(small, coarse)
         # All pixels of a free cell touch, so one tells the region of all.
-        sampled = regions[::factor, ::factor]
-        return cls(factor, coarse, sampled * small, depth)
+        sampled = regions[::factor, ::factor].copy()
+        row, column = np.divmod(ground.around(), ground.shape[1])
+        with_line = row // factor * sampled.shape[1] + column // factor
+        sampled.reshape(-1)[with_line] = 0
+        free = np.ones(sampled.shape, np.uint8)
+        free.reshape(-1)[with_line] = 0
+        return cls(factor, coarse, sampled, distance_to_lines(free, coarse))
 
     def measures(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return about how large regions are, and how thick.
@@ -647,13 +650,6 @@ def _corners(number: int, terrain: Terrain, regions: np.ndarray, frame: Frame) -
     outline[outline > 0] = others >= MEETING
     centres = cv2.connectedComponentsWithStats(outline)[3][1:]
     return np.asarray((2 * centres + np.array([left, top]) + 0.5) * np.asarray(frame.pixel))
-
-
-def shrink(free: np.ndarray, factor: int) -> np.ndarray:
-    """Return a coarser raster that is 1 where all of a cell's pixels are 1; past the edge 1."""
-    # What lies past the edge is left out by OpenCV's default.
-    smallest = cv2.erode(free, np.ones((factor, factor), np.uint8), anchor=(0, 0))
-    return smallest[::factor, ::factor].copy()
 
 
 def _refine(

@@ -418,16 +418,16 @@ def windowed_medians(values: np.ndarray, parts: list[slice]) -> np.ndarray:
     # How many are known in each window, without a look at all of it.
     total = np.cumsum(np.pad(np.isfinite(padded), ((1, 0), (0, 0))), axis=0)
     known = total[at + radius + 1] - total[at - radius]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis=0)
-    ordered = np.sort(windows[at - radius], axis=-1)  # NaN goes last
-    middle = np.maximum((known - 1) // 2, 0)[..., np.newaxis]
-    median = np.take_along_axis(ordered, middle, axis=-1)[..., 0]
     start = np.repeat(np.cumsum(count) - count, count)
     index = np.arange(len(values)) - start
     last = np.repeat(count, count) - 1
     inside = np.minimum(index + radius, last) - np.maximum(index - radius, 0)
-    enough = known >= np.maximum(SUPPORT * (inside + 1), 3)[:, np.newaxis]
-    return np.where(enough, median, np.nan)
+    enough = np.nonzero(known >= np.maximum(SUPPORT * (inside + 1), 3)[:, np.newaxis])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis=0)
+    ordered = np.sort(windows[at[enough[0]] - radius, enough[1]], axis=-1)  # NaN goes last
+    medians = np.full(values.shape, np.nan)
+    medians[enough] = ordered[np.arange(len(ordered)), (known[enough] - 1) // 2]
+    return medians
 
 
 def group_medians(group: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
