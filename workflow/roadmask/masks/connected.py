@@ -133,4 +133,4 @@ def _indices(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
     """Return all numbers of ranges, one range after the other."""
     lengths = stops - starts
     ends = np.cumsum(lengths)
-    return np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
+    return np.asarray(np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths))

@@ -475,7 +475,8 @@ def _other_ends(ends: LooseEnds, one: np.ndarray, two: np.ndarray) -> np.ndarray
     low = np.minimum(ends.xy[one], ends.xy[two]) - ONWARD
     high = np.maximum(ends.xy[one], ends.xy[two]) + ONWARD
     near = shapely.box(*low.T, *high.T)
-    way, end = shapely.STRtree(shapely.points(ends.xy)).query(near)
+    points = np.asarray(shapely.points(ends.xy))
+    way, end = shapely.STRtree(points).query(near)
     start, span = ends.xy[one[way]], ends.xy[two[way]] - ends.xy[one[way]]
     along = dot(ends.xy[end] - start, span) / dot(span, span)
     size = np.linalg.norm(span, axis=1)

@@ -168,11 +168,11 @@ def flood(depth: np.ndarray, street: np.ndarray, rooms: Rooms, domain: np.ndarra
     Returns
     -------
     numpy.ndarray
-        ``(h, w)`` int32: the number each pixel of the domain fell to, 0 outside it. What no
-        room can reach is street.
+        ``(h, w)`` unsigned integers, as wide as the numbers need: the number each pixel of the
+        domain fell to, 0 outside it. What no room can reach is street.
     """
     # What no room reaches stays street; the rest is parted below.
-    basins = domain.astype(np.int32)
+    basins = domain.astype(np.min_scalar_type(len(rooms)))
     undecided = domain & ~street
     off_street = undecided.reshape(-1)[rooms.cores]
     cores = rooms.cores[off_street]
@@ -219,7 +219,7 @@ def find_throats(basins: np.ndarray, depth: np.ndarray) -> Throats:
     Parameters
     ----------
     basins
-        ``(h, w)`` int32 as `flood` returns them.
+        ``(h, w)`` numbers as `flood` returns them.
     depth
         ``(h, w)`` float32 metres to the nearest line.
     """
@@ -332,7 +332,7 @@ def passed_through(
     Parameters
     ----------
     rooms, basins, depth
-        The rooms, ``(h, w)`` int32 as `flood` returns it, ``(h, w)`` float32 metres to the
+        The rooms, ``(h, w)`` numbers as `flood` returns it, ``(h, w)`` float32 metres to the
         nearest line.
     road, doubtful
         As `judge` returns them.
