@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -21,6 +22,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # As in every job, before any library reads them.
 prepare_process()
+
+
+@pytest.fixture(autouse=True)
+def _messages_seen_by_pytest():
+    """Undo what a command does to its process: with a log file, its messages end there."""
+    yield
+    logging.getLogger("roadmask").propagate = True
 
 
 @pytest.fixture(scope="session")
