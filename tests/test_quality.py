@@ -26,7 +26,7 @@ from tile_makers import make_scene
 from roadmask.__main__ import main
 from roadmask.grid import Grid, Tile
 from roadmask.lines import write_vectors
-from roadmask.quality import alongside, evidence, offset
+from roadmask.quality import alongside, evidence, offset, unmapped
 from roadmask.quality.alongside import LabelWindow
 from roadmask.quality.appearance import cell_pixels, cell_values, road_likeness
 from roadmask.quality.columns import MEASURES, Evidence, PieceSums, Shares, read_table
@@ -218,7 +218,7 @@ class TestAppearance:
         known[40:54] = 1
         odds = np.full((100, 100), -3.0, np.float32)
         odds[40:54] = odds[54 + gap : 95, 30:42] = 3
-        continued = evidence._continued(odds, known, 0.6)
+        continued = unmapped.continued(odds, known, 0.6)
         assert continued[60 + gap : 90, 33:39].all() == found
         assert not continued[known > 0].any()
         if not found:
@@ -229,7 +229,7 @@ class TestAppearance:
         known[40:54] = 1
         odds = np.full((100, 100), -3.0, np.float32)
         odds[40:54] = odds[54:90, 30:34] = 3
-        assert not evidence._continued(odds, known, 0.6).any()
+        assert not unmapped.continued(odds, known, 0.6).any()
 
     def test_a_street_goes_on_beyond_the_shade_of_a_tree(self):
         known = np.zeros((100, 100), np.uint8)
@@ -237,7 +237,7 @@ class TestAppearance:
         odds = np.full((100, 100), -3.0, np.float32)
         odds[40:54] = odds[54:95, 30:42] = 3
         odds[70:74, 30:42] = -1
-        assert evidence._continued(odds, known, 0.6)[78:90, 33:39].all()
+        assert unmapped.continued(odds, known, 0.6)[78:90, 33:39].all()
 
     def test_a_car_is_no_ground_without_road(self):
         known = np.ones((100, 100), np.uint8)

@@ -269,9 +269,9 @@ class _Pairs:
         span = ends.xy[two] - ends.xy[one]
         length = np.linalg.norm(span, axis=1)
         heading = span / np.maximum(length, np.finfo(float).tiny)[:, np.newaxis]
-        ahead = (ends.outward[one] * heading).sum(axis=1)
-        back = -(ends.outward[two] * heading).sum(axis=1)
-        abreast = (ends.outward[one] * ends.outward[two]).sum(axis=1) >= PARALLEL
+        ahead = dot(ends.outward[one], heading)
+        back = -dot(ends.outward[two], heading)
+        abreast = dot(ends.outward[one], ends.outward[two]) >= PARALLEL
         abreast &= np.maximum(np.abs(ahead), np.abs(back)) <= ABREAST
         # Few of those far apart may be joined at all.
         aim, best = np.minimum(ahead, back), np.maximum(ahead, back)

@@ -31,7 +31,7 @@ from roadmask.quality.misplaced import (
     sheet_loss,
 )
 from roadmask.quality.offset import LAGS, REACH, Correlation, Offset, correlate, estimate
-from roadmask.quality.unmapped import along_outlines, lone_streets
+from roadmask.quality.unmapped import THICK, along_outlines, continued, disc, lone_streets
 from roadmask.raster import read_window
 from roadmask.style import UNKNOWN
 from roadmask.tilesets import TileManifest
@@ -42,14 +42,6 @@ Label = NDArray[np.uint8]
 # has at most.
 BLOCK = 128
 MOST_BLOCKS = 4096
-# Logarithms of odds: other ground that looks surely like road begins a street, and goes on as
-# far as more speaks for road than against.
-SURELY_ROAD, MAYBE_ROAD = 1.0, 0.0
-# Metres: the narrowest lane, and parts of it that trees and shade keep apart.
-LANE, APART = 3.6, 3.6
-# Metres beside road in which a street must begin, and the square metres that it must have
-# there: more than a driveway.
-MOUTH_METRES, MOUTH_AREA = 2.4, 10.0
 # Metres: the narrowest place in road that looks unlike road and is no car or shadow of a tree.
 UNLIKE_WIDTH = 4.8
 # Metres on both sides of an outline whose looks are compared.
@@ -63,8 +55,6 @@ OUTSIDE = 0.3
 AROUND_METRES = 8.0
 # Pixels of the windows in which widths are looked at.
 WIDTH_WINDOW = 1024
-# Wider than the sheet's widest streets by this factor, road is no street.
-THICK = 1.3
 # Share of the middles of a sheet's road that lie in its streets; the rest, in squares and leaks:
 # one leak over a block has held 5 %.
 WIDEST = 0.9
@@ -301,7 +291,7 @@ def learn_likeness(sheet: Sheet, widest: float) -> Likeness:
     smooth = cv2.GaussianBlur(log_odds(values), (0, 0), max(0.5, BESIDE / 3 / metres))
     return Likeness(
         np.where(is_seen, values, np.nan),
-        _continued(smooth, known, metres)
+        continued(smooth, known, metres)
         | along_outlines(smooth, known, metres)
         | lone_streets(smooth, known, metres, widest * sheet.metres),
         _unlike(smooth, known, metres),
@@ -309,47 +299,11 @@ def learn_likeness(sheet: Sheet, widest: float) -> Likeness:
     )
 
 
-def _continued(odds: NDArray[np.float32], known: Label, metres: float) -> NDArray[np.bool_]:
-    """Find other ground that looks like road and touches road over more than a driveway.
-
-    Lots look like road as well, but a kerb and a pavement part them from it.
-
-    Parameters
-    ----------
-    odds
-        ``(rows, columns)``, how much like road the cells look, as logarithms of odds.
-    known
-        Their label, 255 where it is not known.
-    metres
-        Edge of a cell.
-    """
-    lane = _disc(LANE / 2, metres)
-    surely, maybe = (
-        cv2.morphologyEx(((odds > least) & (known == 0)).astype(np.uint8), cv2.MORPH_OPEN, lane)
-        for least in (SURELY_ROAD, MAYBE_ROAD)
-    )
-    grown = maybe & cv2.dilate(surely, _disc(LANE, metres))
-    linked = cv2.dilate(grown, _disc(APART / 2, metres))
-    _, pieces = cv2.connectedComponents(linked, connectivity=4, ltype=cv2.CV_32S)
-    road = ((known > 0) & (known != UNKNOWN)).astype(np.uint8)
-    beside = (cv2.dilate(road, _disc(MOUTH_METRES, metres)) > 0) & (surely > 0)
-    touched = np.bincount(pieces[beside], minlength=int(pieces.max()) + 1) * metres**2
-    joined = touched >= MOUTH_AREA
-    return np.asarray(joined[pieces] & (grown > 0))
-
-
 def _unlike(odds: NDArray[np.float32], known: Label, metres: float) -> NDArray[np.bool_]:
     """Find wide places in road that look like other ground."""
     road = (known > 0) & (known != UNKNOWN) & (odds < 0)
-    disc = _disc(UNLIKE_WIDTH / 2, metres)
-    return np.asarray(cv2.morphologyEx(road.astype(np.uint8), cv2.MORPH_OPEN, disc) > 0)
-
-
-def _disc(radius: float, metres: float) -> NDArray[np.uint8]:
-    """Return a disc of cells."""
-    reach = max(1, round(radius / metres))
-    size = (2 * reach + 1, 2 * reach + 1)
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size), np.uint8)
+    width = disc(UNLIKE_WIDTH / 2, metres)
+    return np.asarray(cv2.morphologyEx(road.astype(np.uint8), cv2.MORPH_OPEN, width) > 0)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Ground that looks like road beside the label's roads, or in streets that none of it leads to.
+"""Other ground that looks like road: where roads go on, beside them, in streets none leads to.
 
 Two faults leave no wide patch that goes on from a labelled road. Outlines drawn too far inside
 leave a strip of road along them, narrower than a lane, which shows only where its looks are
@@ -21,6 +21,14 @@ Odds = NDArray[np.float32]
 Label = NDArray[np.uint8]
 Ground = NDArray[np.bool_]
 
+# Logarithms of odds: other ground that looks surely like road begins a street, and goes on as
+# far as more speaks for road than against.
+SURELY_ROAD, MAYBE_ROAD = 1.0, 0.0
+# Metres: the narrowest lane, and parts of it that trees and shade keep apart.
+LANE, APART = 3.6, 3.6
+# Metres beside road in which a street must begin, and the square metres that it must have
+# there: more than a driveway.
+MOUTH_METRES, MOUTH_AREA = 2.4, 10.0
 # Metres from an outline within which it may have to be moved, and along it over which the looks
 # of the ground are averaged.
 REACH, ALONG = 6.0, 5.0
@@ -28,13 +36,16 @@ REACH, ALONG = 6.0, 5.0
 LEAST_ODDS = 0.5
 # Directions that an outline may face; the two sides of a street are told apart.
 FACINGS = 4
-# Logarithm of odds of a street that touches no other road; its length in widths, its width in
-# metres at least, and in widths of the sheet's widest streets at most.
-SURELY_ROAD, LONG, LANE, THICK = 1.0, 4.0, 4.5, 1.3
+# A street that touches no other road: its length in widths, and its width in metres, at least.
+LONG, LEAST_WIDTH = 4.0, 4.5
+# Wider than the sheet's widest streets by this factor, road is no street.
+THICK = 1.3
 
 
-def along_outlines(odds: Odds, label: Label, metres: float) -> Ground:
-    """Find other ground that goes on from road, looks like it, and follows its outline.
+def continued(odds: Odds, label: Label, metres: float) -> Ground:
+    """Find other ground that looks like road and touches road over more than a driveway.
+
+    Lots look like road as well, but a kerb and a pavement part them from it.
 
     Parameters
     ----------
@@ -44,6 +55,34 @@ def along_outlines(odds: Odds, label: Label, metres: float) -> Ground:
         Their label, 255 where it is not known.
     metres
         Edge of a cell.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(rows, columns)`` bool.
+    """
+    lane = disc(LANE / 2, metres)
+    surely, maybe = (
+        cv2.morphologyEx(((odds > least) & (label == 0)).astype(np.uint8), cv2.MORPH_OPEN, lane)
+        for least in (SURELY_ROAD, MAYBE_ROAD)
+    )
+    grown = maybe & cv2.dilate(surely, disc(LANE, metres))
+    linked = cv2.dilate(grown, disc(APART / 2, metres))
+    _, pieces = cv2.connectedComponents(linked, connectivity=4, ltype=cv2.CV_32S)
+    road = ((label > 0) & (label != UNKNOWN)).astype(np.uint8)
+    beside = (cv2.dilate(road, disc(MOUTH_METRES, metres)) > 0) & (surely > 0)
+    touched = np.bincount(pieces[beside], minlength=int(pieces.max()) + 1) * metres**2
+    joined = touched >= MOUTH_AREA
+    return np.asarray(joined[pieces] & (grown > 0))
+
+
+def along_outlines(odds: Odds, label: Label, metres: float) -> Ground:
+    """Find other ground that goes on from road, looks like it, and follows its outline.
+
+    Parameters
+    ----------
+    odds, label, metres
+        As in `continued`.
 
     Returns
     -------
@@ -93,7 +132,7 @@ def lone_streets(odds: Odds, label: Label, metres: float, widest: float) -> Grou
     Parameters
     ----------
     odds, label, metres
-        As in `along_outlines`.
+        As in `continued`.
     widest
         Metres: the width of the sheet's widest streets; 0 where it has none.
 
@@ -102,10 +141,10 @@ def lone_streets(odds: Odds, label: Label, metres: float, widest: float) -> Grou
     numpy.ndarray
         ``(rows, columns)`` bool.
     """
-    size = 2 * max(1, round(LANE / 2.5 / metres)) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     surely = ((odds > SURELY_ROAD) & (label == 0)).astype(np.uint8)
-    surely = np.asarray(cv2.morphologyEx(surely, cv2.MORPH_OPEN, disc), np.uint8)
+    surely = np.asarray(
+        cv2.morphologyEx(surely, cv2.MORPH_OPEN, disc(LEAST_WIDTH / 2.5, metres)), np.uint8
+    )
     count, pieces, sums, _ = cv2.connectedComponentsWithStats(surely, connectivity=4)
     # Past the sheet's edge a street goes on.
     padded = np.pad(surely, 1, mode="edge")
@@ -113,6 +152,13 @@ def lone_streets(odds: Odds, label: Label, metres: float, widest: float) -> Grou
     deepest = np.zeros(count)
     np.maximum.at(deepest, pieces.ravel(), depth.ravel())
     width, area = 2 * deepest * metres, sums[:, cv2.CC_STAT_AREA] * metres**2
-    street = (area > LONG * width**2) & (width > LANE) & (width < THICK * widest)
+    street = (area > LONG * width**2) & (width > LEAST_WIDTH) & (width < THICK * widest)
     street[0] = False
     return np.asarray(street[pieces])
+
+
+def disc(radius: float, metres: float) -> Label:
+    """Return a disc of cells."""
+    reach = max(1, round(radius / metres))
+    size = (2 * reach + 1, 2 * reach + 1)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size), np.uint8)
