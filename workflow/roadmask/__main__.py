@@ -23,6 +23,8 @@ COMMANDS = {
     "lines": "roadmask.lines",
     "masks": "roadmask.masks",
     "mosaic": "roadmask.mosaic",
+    "learn-looks": "roadmask.looks.learning",
+    "see-looks": "roadmask.looks.seeing",
     "measure": "roadmask.quality.command",
     "offsets": "roadmask.quality.offsets",
     "selection": "roadmask.selection",
