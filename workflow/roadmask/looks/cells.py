@@ -10,6 +10,7 @@ import argparse
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -90,8 +91,8 @@ def cell_grid(grid: Grid) -> Grid:
 def parts(grid: Grid, edge: int) -> Iterator[Part]:
     """Part a grid of cells into rectangles of nearly one size, none longer than `edge`."""
     tops, lefts = (_starts(side, edge) for side in grid.shape)
-    for top, bottom in zip(tops, tops[1:], strict=False):
-        for left, right in zip(lefts, lefts[1:], strict=False):
+    for top, bottom in pairwise(tops):
+        for left, right in pairwise(lefts):
             yield Part(top, left, bottom - top, right - left)
 
 
@@ -177,7 +178,7 @@ def half_of(cells: Grid) -> NDArray[np.uint8]:
     matrix = cells.transform
     x = matrix.a * columns + matrix.b * rows + matrix.c
     y = matrix.d * columns + matrix.e * rows + matrix.f
-    return ((np.floor(x / side) + np.floor(y / side)) % 2).astype(np.uint8)
+    return np.asarray((np.floor(x / side) + np.floor(y / side)) % 2, np.uint8)
 
 
 def _unit_metres(crs: CRS | None) -> float:

@@ -124,8 +124,8 @@ def read_lessons(
     """
     with ExitStack() as stack:
         sheets = [
-            tuple(stack.enter_context(rasterio.open(path)) for path in pair)
-            for pair in zip(scenes, masks, strict=True)
+            (stack.enter_context(rasterio.open(scene)), stack.enter_context(rasterio.open(mask)))
+            for scene, mask in zip(scenes, masks, strict=True)
         ]
         places = []
         for number, (scene, mask) in enumerate(sheets):

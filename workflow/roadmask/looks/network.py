@@ -164,7 +164,7 @@ def _crop(
     top, left = (int(rng.integers(side - CROP + 1)) for side in lesson.label.shape)
     here = np.s_[top : top + CROP, left : left + CROP]
     quarters, is_mirrored = int(rng.integers(4)), bool(rng.integers(2))
-    picture, label = (np.rot90(array[here], quarters) for array in (lesson.values, lesson.label))
+    picture, label = np.rot90(lesson.values[here], quarters), np.rot90(lesson.label[here], quarters)
     if is_mirrored:
         picture, label = picture[:, ::-1], label[:, ::-1]
     middle = picture.mean(axis=(0, 1))
