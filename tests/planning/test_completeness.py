@@ -119,6 +119,7 @@ DELETED = {
     # Joined for the project alone.
     "scenes.vrt": ("project", {"mosaic_scenes": 1, "write_project": 1}),
     "pieces.gpkg": ("project", {"join_pieces": 1, "write_project": 1}),
+    "looks.vrt": ("project", {"mosaic_looks": 1, "write_project": 1}),
     "roads.qgz": ("project", {"write_project": 1}),
 }
 
