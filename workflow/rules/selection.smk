@@ -2,9 +2,21 @@
 HALVES = ("even", "odd")
 
 
+# What the tables are made from is named too: it would not be missed otherwise.
 rule selection:
     input:
-        expand("<results>/selection/{scene}.csv", scene=PLAN.training),
+        expand("<results>/selection/looks/{half}.onnx", half=HALVES),
+        expand(
+            [
+                "<results>/selection/looks/{scene}.tif",
+                "<results>/selection/measures/{scene}.csv",
+                "<results>/selection/offsets/{scene}.json",
+                "<results>/selection/verdicts/{scene}.csv",
+                "<results>/selection/{scene}.csv",
+            ],
+            scene=PLAN.training,
+        ),
+        "<results>/selection/offsets.json",
         "<results>/selection/summary.json",
         "<results>/selection/review.html",
     message:
