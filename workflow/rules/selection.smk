@@ -41,7 +41,7 @@ rule learn_looks:
         "../../envs/tensorflow.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(3000),
+        mem_mb=megabytes(2000),
     params:
         bands=options("imagery.bands"),
         scale=options("imagery.scale"),
