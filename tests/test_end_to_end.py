@@ -143,13 +143,14 @@ def test_everything_of_the_contract_is_there(finished):
         "masks.vrt", "predictions.vrt", "selection/review.html", "dataset/dataset.json",
         "dataset/split.gpkg",
         "model/model.keras", "model/history.csv", "evaluation/metrics.json", "report/index.html",
-        "scenes.vrt", "probability.vrt", "pieces.gpkg", "roads.qgz",
+        "scenes.vrt", "probability.vrt", "looks.vrt", "pieces.gpkg", "roads.qgz",
         "changes/changes.gpkg", "changes/changes.csv", "changes/summary.json",
     ]  # fmt: skip
     for scene in SCENES:
         expected += [
             f"scenes/{scene}.tif", f"lines/{scene}.tif", f"masks/{scene}.tif",
             f"masks/{scene}.qml", f"selection/{scene}.csv", f"selection/offsets/{scene}.json",
+            f"selection/looks/{scene}.tif",
             f"predictions/{scene}.tif",
             f"predictions/probability/{scene}.tif",
         ]  # fmt: skip
@@ -169,7 +170,7 @@ def test_qgis_opens_all_of_it(finished, tmp_path):
         "Split": ["Tiles by split", "Blocks by split"],
         "Pieces of ground": ["Throats", "Pieces of ground"],
         "Predictions": ["Prediction", "Probability of road"],
-        "Labels": ["Mask"],
+        "Labels": ["Mask", "Looks like road"],
         "Pictures": ["Picture"],
     }
     assert {name: groups[name] for name in expected} == expected
@@ -304,7 +305,8 @@ def test_a_review_in_a_browser_reruns_selection_and_what_follows(finished, repos
     touched = {name for name in after if after[name] != before.get(name)}
     assert touched
     assert {name.partition("/")[0] for name in touched} == {"selection"}
-    assert not any(name.startswith(("selection/measures", "selection/offsets")) for name in touched)
+    kept = ("selection/looks", "selection/measures", "selection/offsets")
+    assert not any(name.startswith(kept) for name in touched)
     scene = tile.partition("_r")[0]
     rows = csv.DictReader((results / "selection" / f"{scene}.csv").read_text().splitlines())
     [row] = [row for row in rows if row["tile"] == tile]

@@ -42,6 +42,8 @@ WIDTH, HEIGHT = 160, 120
 WHOLE = Grid(2 * WIDTH, HEIGHT + 40, Affine(0.5, 0, 987136, 0, -0.5, 210432), FEET)
 # The second sheet lies lower: two corners of the whole are on no sheet.
 SHEETS = {"east": WHOLE.window(WIDTH, 40, WIDTH, HEIGHT), "west": WHOLE.window(0, 0, WIDTH, HEIGHT)}
+# Pixels of the edge of a cell, of which the looks have one each.
+CELL = 4
 NETWORK = ["Crossings and ends", "Centerlines", "Road polygons"]
 ORANGE = np.array([240, 110, 30])
 QML = (
@@ -80,6 +82,15 @@ def draw_sheet(results: Path, name: str, grid: Grid, *, classes=("road",), bands
         nodata=255,
         descriptions=classes,
     )
+    # Cells of several pixels, the last of which stick out.
+    cells = Grid(
+        -(-grid.width // CELL),
+        -(-grid.height // CELL),
+        grid.transform @ Affine.scale(CELL),
+        grid.crs,
+    )
+    looks = np.where(mask[::CELL, ::CELL] == 1, 240, 0).astype(np.uint8)
+    write_cog(results / "selection" / "looks" / f"{name}.tif", cells, looks, nodata=255)
     write_pieces(results / "masks" / f"{name}_pieces.gpkg", *whole_sheet(grid, 1, "street", mask))
 
 
@@ -122,6 +133,7 @@ def join(results: Path) -> None:
         "masks": "masks",
         "predictions": "predictions",
         "probability": "predictions/probability",
+        "looks": "selection/looks",
     }.items():
         write_mosaics(
             sorted((results / folder).glob("*.tif")),
@@ -140,6 +152,7 @@ def made_of(results: Path, *names: str) -> Made:
         "masks": "mosaics/masks.json",
         "predictions": "mosaics/predictions.json",
         "probability": "mosaics/probability.json",
+        "looks": "mosaics/looks.json",
         "pieces": "pieces.gpkg",
         "split": "dataset/split.gpkg",
         "vectors": "vectors/roads.gpkg",
@@ -217,7 +230,7 @@ def test_groups_and_layers_from_the_top(results):
         "Split": ["Tiles by split", "Blocks by split"],
         "Pieces of ground": ["Throats", "Pieces of ground"],
         "Predictions": ["Prediction", "Probability of road"],
-        "Labels": ["Mask"],
+        "Labels": ["Mask", "Looks like road"],
         "Pictures": ["Picture"],
     }
     assert shown(root) == ["Changes", "Mask", "Picture"]
@@ -226,7 +239,7 @@ def test_groups_and_layers_from_the_top(results):
 def test_every_path_is_relative_and_there(results):
     root = read(results / "roads.qgz")
     sources = [layer.findtext("datasource") for layer in root.iter("maplayer")]
-    assert len(sources) == 12
+    assert len(sources) == 13
     for source in sources:
         assert source.startswith("./")
         assert (results / source.partition("|")[0]).is_file()
@@ -243,7 +256,7 @@ def test_layers_tree_order_and_themes_name_the_same_layers(results):
     assert [layer.attrib["id"] for layer in root.findall("layerorder/layer")] == keys
     picture = layer_of(root, "Picture").findtext("id")
     themes = root.findall("visibility-presets/visibility-preset")
-    assert len(themes) == 7
+    assert len(themes) == 8
     for theme in themes:
         held = [layer.attrib["id"] for layer in theme.findall("layer")]
         assert set(held) <= set(keys)
@@ -486,7 +499,14 @@ def seen(results, tmp_path_factory) -> Seen:
     before = state(moved)
     size = ("--size", str(WHOLE.width), str(WHOLE.height))
     size += ("--extent", *map(str, WHOLE.bounds))
-    told = look(moved / "roads.qgz", folder / "out", *size, "--theme=Labels", "--theme=Probability")
+    told = look(
+        moved / "roads.qgz",
+        folder / "out",
+        *size,
+        "--theme=Labels",
+        "--theme=Probability",
+        "--theme=Looks",
+    )
     return Seen(told, folder / "out", before, state(moved))
 
 
@@ -495,7 +515,7 @@ class TestInQgis:
     def test_every_layer_is_valid_wherever_the_folder_is(self, seen):
         assert seen.told["read"], seen.told["error"]
         layers = [layer for group in seen.told["groups"].values() for layer in group]
-        assert len(layers) == 12
+        assert len(layers) == 13
         for layer in layers:
             assert layer["valid"], layer
             assert "/moved here/" in layer["source"]
@@ -512,7 +532,7 @@ class TestInQgis:
         assert seen.told["shown"] == ["Changes", "Mask", "Picture"]
         assert seen.told["order"][0] == "Changes"
         assert seen.told["order"][-1] == "Picture"
-        assert len(seen.told["themes"]) == 7
+        assert len(seen.told["themes"]) == 8
 
     def test_renderers_are_those_that_were_meant(self, seen):
         layers = {layer["name"]: layer for group in seen.told["groups"].values() for layer in group}
@@ -528,6 +548,7 @@ class TestInQgis:
             "Prediction": "paletted",
             "Probability of road": "singlebandpseudocolor",
             "Mask": "paletted",
+            "Looks like road": "singlebandpseudocolor",
             "Picture": "multibandcolor",
         }
         assert layers["Pieces of ground"]["categories"] == ["road", "other", "unknown"]
@@ -552,12 +573,16 @@ class TestInQgis:
         assert (drawn[:40, WIDTH:] == 255).all()
         assert (drawn[HEIGHT:, :WIDTH] == 255).all()
 
-    def test_a_probability_is_coloured_and_none_is_not(self, seen, results):
-        drawn = seen.picture("Probability")[:HEIGHT, :WIDTH]
+    @pytest.mark.parametrize("theme", ["Probability", "Looks"])
+    def test_a_probability_is_coloured_and_none_is_not(self, seen, results, theme):
+        drawn = seen.picture(theme)[:HEIGHT, :WIDTH]
         with rasterio.open(results / "scenes" / "west.tif") as dataset:
             picture = dataset.read([1, 2, 3]).astype(float).transpose(1, 2, 0)
         difference = np.abs(drawn - picture).max(axis=2)
-        assert (difference[road_of(WHOLE)[:HEIGHT, :WIDTH] == 0] <= 3).mean() > 0.9
+        road = road_of(SHEETS["west"])
+        # A pixel at the edge of road may be in a cell of road, and one of road in another.
+        assert (difference[road == 0] <= 3).mean() > 0.9
+        assert np.median(difference[road == 1]) > 30
 
     def test_a_change_is_seen_at_its_place(self, seen):
         # The middle of the change: 15 ft from the right edge, 10 ft from the lower one.

@@ -105,12 +105,21 @@ def test_few_gaps_are_told_of_and_each_once(tmp_path: Path) -> None:
     assert told[-1].startswith("Further manifests")
 
 
+# Of a sheet's tiles, and of all sheets together.
+JUDGED = ("select_tiles", "score_tiles")
+GATHERED = ("check_offsets", "summarize_selection", "write_review")
+
 # What is taken away, the target that is asked for, and the jobs that make it.
 DELETED = {
     "tiles/a/a_r000_c001.tif": ("tiles", {"cut_scene": 1}),
     "lines/tiles/b": ("lines", {"cut_lines": 1}),
     "masks/tiles/c/c_r000_c000.tif": ("masks", {"cut_masks": 1}),
     "masks.vrt": ("masks", {"mosaic_masks": 1}),
+    "selection/looks/a.tif": (
+        "selection",
+        dict.fromkeys((*JUDGED, *GATHERED, "see_looks", "measure_tiles"), 1),
+    ),
+    "selection/verdicts/b.csv": ("selection", dict.fromkeys((*JUDGED, *GATHERED[1:]), 1)),
     "dataset/train.tfrecord": ("dataset", {"write_dataset": 1}),
     "dataset/split.gpkg": ("dataset", {"write_dataset": 1}),
     "predictions.qml": ("predictions", {"mosaic_predictions": 1}),
@@ -119,6 +128,7 @@ DELETED = {
     # Joined for the project alone.
     "scenes.vrt": ("project", {"mosaic_scenes": 1, "write_project": 1}),
     "pieces.gpkg": ("project", {"join_pieces": 1, "write_project": 1}),
+    "looks.vrt": ("project", {"mosaic_looks": 1, "write_project": 1}),
     "roads.qgz": ("project", {"write_project": 1}),
 }
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from working_folder import Folder, write_card
+from working_folder import Folder, own_data, write_card
 
-from planning import documents, reruns
+from planning import documents, reruns, teaching
 from planning.plan import batches
 from planning.reruns import STEPS, step_of
 from planning.settings import Augmentation, Settings, leaves
@@ -254,7 +254,7 @@ def test_no_tile_is_cut_again_for_another_road_share(
     jobs = folder.jobs("--config", "selection={max_road_share: 0.5}")
 
     assert jobs["select_tiles"] == 3
-    assert not {"cut_scene", "cut_lines", "cut_masks", "measure_tiles"} & set(jobs)
+    assert not {"cut_scene", "cut_lines", "cut_masks", "learn_looks", "measure_tiles"} & set(jobs)
 
 
 def test_an_answer_to_score_against_judges_no_tile_and_trains_nothing(
@@ -266,6 +266,42 @@ def test_an_answer_to_score_against_judges_no_tile_and_trains_nothing(
 
     assert jobs["score_tiles"] == 3
     assert not {"measure_tiles", "select_tiles", "write_dataset", "train_model"} & set(jobs)
+
+
+def test_other_labels_teach_the_looks_anew_and_other_tiles_do_not(
+    make_done: Callable[[str], Folder],
+) -> None:
+    folder = make_done(REGIONS)
+
+    jobs = folder.jobs("selection", "--config", "labels={max_road_width: 40 m}")
+    assert (jobs["label_scene"], jobs["learn_looks"], jobs["see_looks"]) == (3, 2, 3)
+    assert not {"convert_scene", "cut_scene", "draw_lines"} & set(jobs)
+
+    jobs = folder.jobs("selection", "--config", "tiles={size: 300}")
+    assert jobs["measure_tiles"] == 3
+    assert not {"label_scene", "learn_looks", "see_looks"} & set(jobs)
+
+
+def test_a_sheet_that_teaches_nothing_changes_its_own_looks_alone(folder: Folder) -> None:
+    names = [f"sheet_{number:02d}" for number in range(teaching.MOST + 4)]
+    config = own_data(folder.path, names)
+    folder.write_config(config)
+    folder.pretend_done("selection")
+    teachers = teaching.chosen(names)
+    silent = next(name for name in names if name not in teachers)
+    newcomers = (f"new_{number}" for number in range(1000))
+    newcomer = next(name for name in newcomers if teaching.chosen([*names, name]) == teachers)
+
+    (folder.path / "imagery" / f"{newcomer}.jp2").touch()
+    with replaced(folder.path / "imagery" / f"{silent}.jp2"):
+        jobs = folder.jobs("selection")
+    assert (jobs["see_looks"], jobs["measure_tiles"]) == (2, 2)
+    assert "learn_looks" not in jobs
+
+    with replaced(folder.path / "imagery" / f"{teachers[0]}.jp2"):
+        jobs = folder.jobs("selection")
+    assert (jobs["convert_scene"], jobs["learn_looks"]) == (2, 2)
+    assert jobs["see_looks"] == len(names) + 1
 
 
 def test_the_reason_names_the_key(make_done: Callable[[str], Folder]) -> None:

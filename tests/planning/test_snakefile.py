@@ -90,7 +90,8 @@ def test_all_stages_are_called(running: dict[str, Rule]) -> None:
 def test_every_output_is_asked_for(rules: dict[str, Rule], running: dict[str, Rule]) -> None:
     # Snakemake notices only the loss of files that something needs.
     def of_one_scene(file: object) -> str:
-        return re.sub(r"\{scene[^}]*\}", "demo_1", str(file))
+        one = re.sub(r"\{scene[^}]*\}", "demo_1", str(file))
+        return re.sub(r"\{half[^}]*\}", "even", one)
 
     needed = {of_one_scene(file) for rule in rules.values() for file in rule.input}
     # The demo city has none from elsewhere; a ready model asks for them.
@@ -174,6 +175,11 @@ def test_environments_hold_what_the_stages_import(running: dict[str, Rule]) -> N
             assert makers & pinned, f"{top} is not in envs/{environment}.yaml"
 
 
+def test_of_the_looks_only_learning_starts_tensorflow() -> None:
+    assert "tensorflow" in imported("looks.learning")
+    assert not {"tensorflow", "keras"} & imported("looks.seeing")
+
+
 def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -226,6 +232,22 @@ def test_a_missing_source_is_one_message(own_folder: Folder) -> None:
     assert done.returncode != 0
     assert "imagery.paths: nothing matches 'imagery/*.jp2'" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_the_looks_are_learned_from_the_same_sheets_by_both_networks(own_folder: Folder) -> None:
+    done = own_folder.snakemake("-n", "-p", "selection")
+    scenes, masks = (
+        " ".join(f"results/{kind}/{name}.tif" for name in "abc") for kind in ("scenes", "masks")
+    )
+    networks = [f"results/selection/looks/{half}.onnx" for half in ("even", "odd")]
+    for half, network in zip(("even", "odd"), networks, strict=True):
+        assert (
+            f"roadmask learn-looks {scenes} --masks {masks} --half {half} --imagery.bands=1,2,3"
+            f"  --output {network} --log "
+        ) in done.stdout
+    looks = "results/selection/looks/a.tif"
+    assert f"--networks {' '.join(networks)} --imagery.bands=1,2,3  --output {looks}" in done.stdout
+    assert f"--looks {looks} " in done.stdout
 
 
 def test_nested_values_on_the_command_line(folder: Folder) -> None:

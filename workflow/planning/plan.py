@@ -18,6 +18,7 @@ from planning.errors import PlanningError
 from planning.flights import flights
 from planning.settings import Layer, Settings
 from planning.sources import Catalogue, Scenes, Source
+from planning.teaching import chosen
 from roadmask.demo import layout
 from roadmask.errors import InputError
 from roadmask.model.card import read_card
@@ -144,6 +145,11 @@ class Plan:
     def training(self) -> list[str]:
         """Names of the scenes with labels."""
         return list(self.scenes.training)
+
+    @cached_property
+    def teaching(self) -> list[str]:
+        """Names of the scenes that teach how road looks, in their order."""
+        return chosen(self.training)
 
     @property
     def prediction(self) -> list[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 
+from planning import teaching
+
 STEPS = (
     "demo",
     "scenes",
@@ -41,6 +43,8 @@ RULES = {
     "label_scene": "masks",
     "mosaic_masks": "masks",
     "cut_masks": "mask tiles",
+    "learn_looks": "selection",
+    "see_looks": "selection",
     "measure_tiles": "selection",
     "check_offsets": "selection",
     "select_tiles": "selection",
@@ -62,6 +66,7 @@ RULES = {
     "evaluate": "evaluation",
     "mosaic_scenes": "project",
     "mosaic_probability": "project",
+    "mosaic_looks": "project",
     "join_pieces": "project",
     "write_project": "project",
     "write_report": "report",
@@ -111,7 +116,8 @@ TABLE = (
     Row(
         ("imagery.paths",),
         _since("scenes"),
-        "of an added sheet its own steps, and from `dataset` on what all sheets share",
+        "of an added sheet its own steps, and from `dataset` on what all sheets share; `selection` "
+        f"of all sheets where the added one is among the {teaching.MOST} that teach the looks",
     ),
     Row(("imagery.crs", "imagery.nodata", "imagery.georeference"), _since("scenes")),
     Row(("imagery.bands", "imagery.scale", "tiles.*"), _OF_TILES),

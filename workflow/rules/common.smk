@@ -152,12 +152,13 @@ def map_inputs(wildcards):
 
 
 def measured_inputs(wildcards):
-    """Return what is known of a scene's label: picture, mask, and what the mask was made from."""
+    """Return what is known of a scene's label: picture, looks, mask, and what it was made from."""
     inputs = {
         "scene": "<results>/scenes/{scene}.tif",
         "mask": "<results>/masks/{scene}.tif",
         "tiles": "<results>/tiles/{scene}.json",
         "masks": "<results>/masks/tiles/{scene}.json",
+        "looks": "<results>/selection/looks/{scene}.tif",
     }
     if PLAN.labels_from_lines:
         inputs["lines"] = "<results>/lines/{scene}.tif"

@@ -52,6 +52,33 @@ rule mosaic_probability:
         " {params.results:q}/predictions/probability/{{scene}}.tif {params.vrt:q} --log {log:q}"
 
 
+rule mosaic_looks:
+    input:
+        expand("<results>/selection/looks/{scene}.tif", scene=PLAN.training),
+        whole("{results}/mosaics/looks.json"),
+    output:
+        "<results>/mosaics/looks.json",
+    log:
+        "<logs>/project/looks.log",
+    benchmark:
+        "<benchmarks>/project/looks.tsv"
+    conda:
+        "../../envs/geo.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(1000),
+    params:
+        results=literal(PLAN.settings.results),
+        scenes=of_scenes(PLAN.training),
+        vrt=f"--output={PLAN.settings.results}/looks.vrt",
+        code=PLAN.code("mosaic"),
+    message:
+        "Joining the looks of all scenes in one layer"
+    shell:
+        "python -m roadmask mosaic {params.scenes:q}"
+        " {params.results:q}/selection/looks/{{scene}}.tif {params.vrt:q} --log {log:q}"
+
+
 rule join_pieces:
     input:
         expand("<results>/masks/{scene}_pieces.gpkg", scene=PLAN.training),
@@ -84,6 +111,7 @@ rule write_project:
         probability=rules.mosaic_probability.output,
         vectors=rules.draw_vectors.output,
         masks=rules.mosaic_masks.output if not PLAN.predicts_only else [],
+        looks=rules.mosaic_looks.output if not PLAN.predicts_only else [],
         split=rules.write_dataset.output.split if not PLAN.predicts_only else [],
         pieces=(
             rules.join_pieces.output
@@ -106,6 +134,7 @@ rule write_project:
         files=given(
             pictures="pictures",
             masks="masks",
+            looks="looks",
             predictions="predictions",
             probability="probability",
             vectors="vectors",

@@ -1,10 +1,83 @@
+# The squares of a checkerboard that the network of each name learns from.
+HALVES = ("even", "odd")
+
+
+# What the tables are made from is named too: it would not be missed otherwise.
 rule selection:
     input:
-        expand("<results>/selection/{scene}.csv", scene=PLAN.training),
+        expand("<results>/selection/looks/{half}.onnx", half=HALVES),
+        expand(
+            [
+                "<results>/selection/looks/{scene}.tif",
+                "<results>/selection/measures/{scene}.csv",
+                "<results>/selection/offsets/{scene}.json",
+                "<results>/selection/verdicts/{scene}.csv",
+                "<results>/selection/{scene}.csv",
+            ],
+            scene=PLAN.training,
+        ),
+        "<results>/selection/offsets.json",
         "<results>/selection/summary.json",
         "<results>/selection/review.html",
     message:
         "All tiles are judged"
+
+
+# Two networks on one thread each: what every tile is judged by must not depend on the machine's
+# processors.
+rule learn_looks:
+    input:
+        scenes=expand("<results>/scenes/{scene}.tif", scene=PLAN.teaching),
+        masks=expand("<results>/masks/{scene}.tif", scene=PLAN.teaching),
+    output:
+        "<results>/selection/looks/{half}.onnx",
+    log:
+        "<logs>/selection/looks/networks/{half}.log",
+    benchmark:
+        "<benchmarks>/selection/looks/networks/{half}.tsv"
+    wildcard_constraints:
+        half="|".join(HALVES),
+    conda:
+        "../../envs/tensorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(2000),
+    params:
+        bands=options("imagery.bands"),
+        scale=options("imagery.scale"),
+        code=PLAN.code("looks.learning"),
+    message:
+        "Learning how road looks, {wildcards.half} squares"
+    shell:
+        "python -m roadmask learn-looks {input.scenes:q} --masks {input.masks:q}"
+        " --half {wildcards.half:q} {params.bands:q} {params.scale:q} --output {output:q}"
+        " --log {log:q}"
+
+
+rule see_looks:
+    input:
+        scene="<results>/scenes/{scene}.tif",
+        networks=expand(rules.learn_looks.output, half=HALVES),
+    output:
+        "<results>/selection/looks/{scene}.tif",
+    log:
+        "<logs>/selection/looks/{scene}.log",
+    benchmark:
+        "<benchmarks>/selection/looks/{scene}.tsv"
+    conda:
+        "../../envs/tensorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(1500),
+    params:
+        bands=options("imagery.bands"),
+        scale=options("imagery.scale"),
+        code=PLAN.code("looks.seeing"),
+    message:
+        "Telling how much like road {wildcards.scene} looks"
+    shell:
+        "python -m roadmask see-looks {input.scene:q} --networks {input.networks:q}"
+        " {params.bands:q} {params.scale:q} --output {output:q} --log {log:q}"
 
 
 rule measure_tiles:
@@ -29,7 +102,7 @@ rule measure_tiles:
         "Measuring the tiles of {wildcards.scene}"
     shell:
         "python -m roadmask measure {input.scene:q} --mask {input.mask:q} --tiles {input.tiles:q}"
-        " --masks {input.masks:q} {params.lines:q} --output {output.table:q}"
+        " --masks {input.masks:q} --looks {input.looks:q} {params.lines:q} --output {output.table:q}"
         " --offset {output.offset:q} --log {log:q}"
 
 

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, what in (
         ("masks", "mosaics/masks.json"),
+        ("looks", "mosaics/looks.json"),
         ("predictions", "mosaics/predictions.json"),
         ("probability", "mosaics/probability.json"),
         ("pieces", "pieces.gpkg"),
@@ -36,6 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     made = Made(
         pictures=arguments.pictures,
         masks=arguments.masks,
+        looks=arguments.looks,
         predictions=arguments.predictions,
         probability=arguments.probability,
         pieces=arguments.pieces,

@@ -16,6 +16,7 @@ from roadmask.project.document import Group, Layer, Project
 from roadmask.project.raster_layers import (
     Mosaic,
     class_styles,
+    likeness_styles,
     opened,
     picture_styles,
     probability_styles,
@@ -31,7 +32,7 @@ class Made:
 
     Attributes
     ----------
-    pictures, masks, predictions, probability
+    pictures, masks, looks, predictions, probability
         Manifests of mosaics.
     pieces, split
         GeoPackages.
@@ -41,6 +42,7 @@ class Made:
 
     pictures: Path
     masks: Path | None = None
+    looks: Path | None = None
     predictions: Path | None = None
     probability: Path | None = None
     pieces: Path | None = None
@@ -78,6 +80,7 @@ def describe(made: Made, folder: Path) -> Project:
         )
     pictures = raster_layers(made.pictures, folder, "Picture", picture_styles, is_shown=True)
     masks = raster_layers(made.masks, folder, "Mask", class_styles, is_shown=True)
+    looks = raster_layers(made.looks, folder, "Looks like road", likeness_styles)
     predictions = raster_layers(
         made.predictions, folder, "Prediction", class_styles, is_shown=not masks
     )
@@ -92,12 +95,13 @@ def describe(made: Made, folder: Path) -> Project:
         "Split": split,
         "Pieces of ground": pieces,
         "Predictions": [*predictions, *probability],
-        "Labels": masks,
+        "Labels": [*masks, *looks],
         "Pictures": pictures,
     }
     themes = {
         "Changes": [*changes, *masks] if changes else [],
         "Labels": masks,
+        "Looks": looks,
         "Predictions": predictions,
         "Probability": probability,
         "Pieces of ground": pieces,

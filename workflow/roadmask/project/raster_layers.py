@@ -171,6 +171,11 @@ def class_styles(dataset: DatasetReader) -> Iterable[tuple[str, Element]]:
     yield "", styles.classes(Path(dataset.name).with_suffix(".qml"))
 
 
+def likeness_styles(_dataset: DatasetReader) -> Iterable[tuple[str, Element]]:
+    """Give the look of how much like road the ground looks, which no class has a part in."""
+    yield "", styles.probability(1, CERTAIN)
+
+
 def probability_styles(dataset: DatasetReader) -> Iterable[tuple[str, Element]]:
     """Give the looks of probabilities: a layer for each class."""
     for band, name in enumerate(dataset.descriptions, start=1):
