@@ -28,8 +28,11 @@ sys.path.insert(0, str(REPOSITORY / "workflow"))
 from planning.checks import load  # noqa: E402
 from planning.plan import Plan  # noqa: E402
 from roadmask.__main__ import main as roadmask  # noqa: E402
+from roadmask.looks.cells import HALVES  # noqa: E402
 
 EXAMPLE = REPOSITORY / "examples" / "aerial_roads.yaml"
+# Pictures that the networks for the looks learn from, at most.
+MOST_SHEETS = 16
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,7 @@ class Folds:
         picture = self.folder / "scenes" / f"{scene}.tif"
         mask = self.folder / "masks" / f"{scene}.tif"
         tiles, cut = (self.folder / name / f"{scene}.json" for name in ("tiles", "masks/tiles"))
-        measures = self.folder / "measures" / f"{scene}.csv"
-        verdicts = self.folder / "verdicts" / f"{scene}.csv"
-        if verdicts.exists():
+        if cut.exists():
             return
         plan = self.plan
         source, label = plan.source(scene), plan.label_source(scene)
@@ -92,12 +93,40 @@ class Folds:
             *plan.label_options(),
         )
         here("cut", mask, "--manifest", tiles, "--output", cut)
+
+    def select(self, scene: str, networks: list[Path]) -> None:
+        """Judge the tiles of a picture by what networks learned from all."""
+        picture = self.folder / "scenes" / f"{scene}.tif"
+        mask, looks = (self.folder / name / f"{scene}.tif" for name in ("masks", "looks"))
+        tiles, cut = (self.folder / name / f"{scene}.json" for name in ("tiles", "masks/tiles"))
+        measures = self.folder / "measures" / f"{scene}.csv"
+        verdicts = self.folder / "verdicts" / f"{scene}.csv"
+        if verdicts.exists():
+            return
+        plan = self.plan
+        pixels = plan.options("imagery.bands", "imagery.scale")
+        here("see-looks", picture, "--networks", *networks, "--output", looks, *pixels)
         here(
             *("measure", picture, "--mask", mask, "--tiles", tiles, "--masks", cut),
-            *("--output", measures, "--offset", self.folder / "offsets" / f"{scene}.json"),
+            *("--looks", looks, "--output", measures),
+            *("--offset", self.folder / "offsets" / f"{scene}.json"),
         )
         limits = [f"selection.{name}" for name in SELECTION]
         here("selection", measures, "--output", verdicts, *plan.options(*limits, "classes"))
+
+    def learn_looks(self, scenes: list[str]) -> list[Path]:
+        """Teach the networks that tell how much like road the ground of a picture looks."""
+        pictures, masks = (
+            [self.folder / name / f"{scene}.tif" for scene in scenes]
+            for name in ("scenes", "masks")
+        )
+        networks = [self.folder / "looks" / f"{half}.onnx" for half in HALVES]
+        pixels = self.plan.options("imagery.bands", "imagery.scale")
+        for half, network in zip(HALVES, networks, strict=True):
+            if not network.exists():
+                given = (*pictures, "--masks", *masks, "--half", half, *pixels)
+                self.run("learn-looks", *given, "--output", network)
+        return networks
 
     def fold(self, number: int, held: list[str], others: list[str], minutes: float) -> Score:
         """Train without some pictures, predict on these and score them."""
@@ -175,6 +204,9 @@ def main() -> None:
     names = sorted(folds.plan.training)
     for name in names:
         folds.prepare(name)
+    networks = folds.learn_looks(names[:MOST_SHEETS])
+    for name in names:
+        folds.select(name, networks)
     order = np.random.default_rng(arguments.seed).permutation(len(names))
     scores = []
     for number, part in enumerate(np.array_split(order, arguments.folds)):

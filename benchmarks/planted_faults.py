@@ -38,6 +38,7 @@ from drawn_pictures import write_city
 
 from roadmask.__main__ import main as roadmask
 from roadmask.demo import layout
+from roadmask.looks.cells import HALVES
 
 # Not built, under ground or on water: no fault of theirs would show.
 UNREAL = ("4", "5", "6", "7", "12", "14")
@@ -373,10 +374,28 @@ def draw_mask(tif: Path, out: Path, scene: str) -> Path:
     return path
 
 
+def learn_looks(folder: Path, out: Path) -> list[Path]:
+    """Teach the networks that tell how much like road the ground looks, once."""
+    pictures, networks = sheets(folder), [out / f"{half}.onnx" for half in HALVES]
+    for half, network in zip(HALVES, networks, strict=True):
+        if not network.exists():
+            call(
+                *(
+                    "learn-looks",
+                    *pictures,
+                    "--masks",
+                    *[out / f"{tif.stem}.tif" for tif in pictures],
+                ),
+                *("--half", half, "--imagery.bands=1,2,3", "--output", network),
+                *("--log", out / "log.txt"),
+            )
+    return networks
+
+
 def measure(folder: Path, out: Path) -> pd.DataFrame:
     """Measure the tiles of a labelled map."""
     log = ("--log", out / "log.txt")
-    tables = []
+    tables, networks = [], learn_looks(folder, out)
     for tif in sheets(folder):
         scene, manifest = tif.stem, folder / "tiles" / f"{tif.stem}.json"
         mask, cut = out / f"{scene}.tif", out / "masks" / f"{scene}.json"
@@ -385,6 +404,10 @@ def measure(folder: Path, out: Path) -> pd.DataFrame:
         evidence = ["--lines", lines, "--vectors", vectors] if lines.exists() else []
         evidence += ["--pieces", pieces] if pieces.exists() else []
         results = [out / f"{scene}_{name}" for name in ("measures.csv", "offset.json")]
+        looks = out / f"{scene}_looks.tif"
+        seen = ("--networks", *networks, "--imagery.bands=1,2,3", "--output", looks)
+        call("see-looks", tif, *seen, *log)
+        evidence += ["--looks", looks]
         call(
             *("measure", tif, "--mask", mask, "--tiles", manifest, "--masks", cut, *evidence),
             *("--output", results[0], "--offset", results[1], *log),

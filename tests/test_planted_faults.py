@@ -18,10 +18,11 @@ from shapely.ops import unary_union
 from roadmask.demo import layout
 from roadmask.distance import Distance
 from roadmask.grid import Grid
+from roadmask.quality.blocks import correlate_blocks
 from roadmask.quality.columns import Shares
 from roadmask.quality.doubt import SIGNS
-from roadmask.quality.evidence import Sheet, correlate_blocks
 from roadmask.quality.offset import estimate
+from roadmask.quality.sheet import Sheet
 from roadmask.raster import write_cog
 from roadmask.shift import Shift
 from roadmask.tilesets import TileManifest

@@ -6,29 +6,31 @@ import csv
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
 import geopandas as gpd
 import numpy as np
 import pyogrio
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
+from rasterio.io import DatasetReader
 from shapely import LineString, box
 from tile_makers import make_scene
 
 from roadmask.__main__ import main
+from roadmask.errors import InputError
 from roadmask.grid import Grid, Tile
 from roadmask.lines import write_vectors
-from roadmask.quality import alongside, evidence, offset, unmapped
+from roadmask.quality import alongside, evidence, likeness, offset, unmapped
 from roadmask.quality.alongside import LabelWindow
-from roadmask.quality.appearance import cell_pixels, cell_values, road_likeness
 from roadmask.quality.columns import MEASURES, Evidence, PieceSums, Shares, read_table
 from roadmask.quality.command import GOOD_AGREEMENT, Measured, with_neighbours, with_usual_edges
 from roadmask.quality.doubt import SIGNS, doubt, readings
@@ -182,36 +184,7 @@ class TestOffset:
         assert peak(scores) == pytest.approx((right, up), abs=1e-6)
 
 
-class TestAppearance:
-    def test_a_wrong_label_is_seen_through(self):
-        rng = np.random.default_rng(3)
-        truth = streets(200, 200, 60, 8)
-        cells = rng.normal(0, 4, (200, 200, 5)) + np.array([120, 125, 115, 6, 9])
-        cells[truth] -= np.array([50, 50, 45, 2, 3])
-        label = truth.astype(np.uint8)
-        label[20:60, 20:60] = 1  # a leak
-        label[120:150, 100:180] = 0  # a lost street
-        likeness = road_likeness(cells.astype(np.float32), label)
-        assert likeness[truth].mean() > 0.9
-        assert likeness[~truth].mean() < 0.1
-        assert likeness[20:60, 20:60][~truth[20:60, 20:60]].mean() < 0.15
-        assert likeness[120:150, 100:180][truth[120:150, 100:180]].mean() > 0.85
-
-    def test_ground_as_wide_as_streets_looks_like_one_and_lots_do_not(self):
-        """All have the colours of road, and the label has none of them."""
-        rng = np.random.default_rng(4)
-        truth = streets(360, 360, 60, 8)
-        rows, columns = np.indices(truth.shape)
-        lot = (rows // 60 + columns // 60) % 2 == 0
-        lot &= ~cv2.dilate(truth.astype(np.uint8), np.ones((13, 13), np.uint8)).astype(bool)
-        cells = rng.normal(0, 4, (360, 360, 5)) + np.array([120, 125, 115, 6, 9])
-        cells[truth | lot] -= np.array([50, 50, 45, 2, 3])
-        label = truth.astype(np.uint8)
-        label[86:94, 100:150] = 0  # a lost street
-        likeness = road_likeness(cells.astype(np.float32), label)
-        assert likeness[86:94, 100:150][truth[86:94, 100:150]].mean() > 0.85
-        assert likeness[lot].mean() < 0.2
-
+class TestLikeness:
     @pytest.mark.parametrize(("gap", "found"), [(0, True), (8, False)])
     def test_a_street_begins_at_a_road_and_a_lot_lies_apart(self, gap, found):
         known = np.zeros((100, 100), np.uint8)
@@ -243,27 +216,67 @@ class TestAppearance:
         known = np.ones((100, 100), np.uint8)
         odds = np.full((100, 100), 3.0, np.float32)
         odds[20:23, 20:28] = odds[60:80, 60:80] = -2
-        unlike = evidence._unlike(odds, known, 0.6)
+        unlike = likeness._unlike(odds, known, 0.6)
         assert unlike[64:76, 64:76].all()
         assert not unlike[15:30, 15:35].any()
 
-    def test_nothing_to_learn_from(self):
-        cells = np.zeros((60, 60, 5), np.float32)
-        assert road_likeness(cells, np.zeros((60, 60), np.uint8)) is None
-        assert road_likeness(cells, np.full((60, 60), 255, np.uint8)) is None
+    @pytest.fixture
+    def looks(self, tmp_path) -> Callable[..., DatasetReader]:
+        """Write a raster of cells over a scene, and open it."""
 
-    def test_cells_are_means(self):
-        picture = np.random.default_rng(0).integers(0, 255, (12, 8, 3), dtype=np.uint8)
-        cells = cell_values(picture, 4)
-        assert cells.shape == (3, 2, 5)
-        np.testing.assert_allclose(cells[1, 1, :3], picture[4:8, 4:8].mean((0, 1)), rtol=1e-5)
-        bright = picture.mean(axis=2)[4:8, 4:8]
-        assert cells[1, 1, 3] == pytest.approx(bright.std(), rel=1e-3)
+        def write(values: np.ndarray, pixels: float, left: float = 0.0) -> DatasetReader:
+            rows, columns = values.shape
+            cells = self.scene.transform @ Affine.translation(left, 0) @ Affine.scale(pixels)
+            path = tmp_path / "looks.tif"
+            write_cog(path, Grid(columns, rows, cells, UTM), values[np.newaxis], nodata=255)
+            return rasterio.open(path)
 
-    def test_cells_have_a_size_on_the_ground_and_an_end(self):
-        assert cell_pixels(5000, 5000, 0.1524) == 4
-        assert cell_pixels(500, 500, 1.0) == 1
-        assert cell_pixels(40_000, 40_000, 0.1524) == 20
+        return write
+
+    scene = Grid(10, 6, Affine(0.15, 0, 500000, 0, -0.15, 4500000), UTM)
+
+    def test_cells_are_read_as_they_are(self, looks):
+        values = np.array([[0, 127, 254], [255, 254, 0]], np.uint8)
+        cells = likeness.read_cells(looks(values, 4), self.scene)
+        assert cells.pixels == 4
+        np.testing.assert_array_equal(cells.values, [[0, 0.5, 1], [np.nan, 1, 0]])
+
+    def test_of_too_many_cells_several_are_one(self, looks, monkeypatch):
+        monkeypatch.setattr(likeness, "MOST_CELLS", 4)
+        monkeypatch.setattr(likeness, "STRIP", 8)
+        values = np.array([[0, 127, 254], [255, 254, 255], [254, 0, 255]], np.uint8)
+        scene = replace(self.scene, height=10)
+        cells = likeness.read_cells(looks(values, 4), scene)
+        assert cells.pixels == 8
+        np.testing.assert_allclose(cells.values, [[0.5, 1], [0.5, np.nan]])
+
+    @pytest.mark.parametrize(("pixels", "left"), [(4.5, 0), (4, 1), (5, 0), (2, 0)])
+    def test_cells_of_another_scene_are_refused(self, looks, pixels, left):
+        with pytest.raises(InputError, match="are not those of a scene of 10 x 6 pixels"):
+            likeness.read_cells(looks(np.zeros((2, 3), np.uint8), pixels, left), self.scene)
+
+    def test_a_sheet_of_which_nothing_could_be_learned_says_nothing(self, tmp_path):
+        city = Drawn(tmp_path)
+        scene = city.made(city.road.astype(np.uint8))
+        write_cog(
+            scene.looks,
+            replace(
+                city.grid, width=192, height=192, transform=city.grid.transform @ Affine.scale(2)
+            ),
+            np.full((1, 192, 192), 255, np.uint8),
+            nodata=255,
+        )
+        rows = measure(scene, tmp_path / "out")
+        assert {row["like_road_share"] for row in rows.values()} == {""}
+        assert {row["contrast"] for row in rows.values()} == {""}
+
+    def test_the_label_of_cells_is_that_of_their_middles(self):
+        label = np.arange(60, dtype=np.uint8).reshape(6, 10)
+        beyond = np.pad(label, ((0, 2), (0, 2)), constant_values=UNKNOWN)
+        sheet = SimpleNamespace(label=lambda x, y, w, h: beyond[y : y + h, x : x + w])
+        cells = likeness.Cells(np.array([[0, 1, 1], [np.nan, 0, 0]], np.float32), 4)
+        expected = [[22, 26, UNKNOWN], [UNKNOWN, UNKNOWN, UNKNOWN]]
+        np.testing.assert_array_equal(likeness.label_of_cells(sheet, cells), expected)
 
 
 class TestAlongside:
@@ -564,7 +577,9 @@ class Drawn:
 
     def made(self, label: np.ndarray):
         picture = self.picture.clip(0, 255).astype(np.uint8)
-        return make_scene(self.root, "s", self.grid, size=128, image=picture, label=label)
+        return make_scene(
+            self.root, "s", self.grid, size=128, image=picture, label=label, road=self.road
+        )
 
     def write_lines(self) -> tuple[Path, Path]:
         contour = [
@@ -619,6 +634,7 @@ def measure(scene, folder: Path, lines=()) -> dict[str, dict[str, str]]:
         [
             *("measure", str(scene.scene), "--mask", str(scene.mask)),
             *("--tiles", str(scene.tiles), "--masks", str(scene.masks), *given_lines),
+            *("--looks", str(scene.looks)),
             *("--output", str(table), "--offset", str(folder / "offset.json")),
         ]
     )
@@ -726,6 +742,7 @@ class TestCommand:
             [
                 *("measure", str(scene.scene), "--mask", str(scene.mask)),
                 *("--tiles", str(scene.tiles), "--masks", str(scene.masks)),
+                *("--looks", str(scene.looks)),
                 *("--output", str(tmp_path / "m.csv"), "--offset", str(tmp_path / "o.json")),
             ]
         )

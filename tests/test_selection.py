@@ -205,6 +205,7 @@ def measured(scene, folder: Path) -> Path:
     code = main(
         [
             *("measure", str(scene.scene), "--mask", str(scene.mask)),
+            *("--looks", str(scene.looks)),
             *("--tiles", str(scene.tiles), "--masks", str(scene.masks)),
             *("--output", str(table), "--offset", str(folder / "offsets" / "s.json")),
         ]

@@ -28,6 +28,7 @@ class MadeScene:
     mask: Path
     tiles: Path
     masks: Path
+    looks: Path
     image: np.ndarray
     label: np.ndarray
     manifest: TileManifest
@@ -53,6 +54,15 @@ def striped(height: int, width: int) -> np.ndarray:
     return label
 
 
+def write_looks(path: Path, grid: Grid, road: np.ndarray) -> None:
+    """Write what networks say of a scene in cells of 2 pixels where they see all its road."""
+    cells = np.pad(road, [(0, side % 2) for side in road.shape])[::2, ::2]
+    likeness = np.where(cells, 250, 4).astype(np.uint8)
+    rows, columns = cells.shape
+    doubled = Grid(columns, rows, grid.transform @ Affine.scale(2), grid.crs)
+    write_cog(path, doubled, likeness[np.newaxis], nodata=255)
+
+
 def make_scene(
     root: Path,
     scene: str,
@@ -64,8 +74,12 @@ def make_scene(
     label: np.ndarray | None = None,
     image: np.ndarray | None = None,
     outside: Collection[str] = (),
+    road: np.ndarray | None = None,
 ) -> MadeScene:
-    """Write a scene's image tiles and label tiles, as the stages tiles and cut do."""
+    """Write a scene's image tiles and label tiles, as the stages tiles and cut do.
+
+    Its looks are those of `road`; where that is not given, of its label's.
+    """
     image = textured(bands, *grid.shape) if image is None else image
     label = striped(*grid.shape) if label is None else label
     tiles = TileGrid(scene, grid, size, overlap)
@@ -109,4 +123,6 @@ def make_scene(
     whole = root / "scenes" / f"{scene}.tif", root / "masks" / f"{scene}.tif"
     write_cog(whole[0], grid, image)
     write_cog(whole[1], grid, label, nodata=255)
-    return MadeScene(*whole, *paths, image, label, manifest)
+    looks = root / "looks" / f"{scene}.tif"
+    write_looks(looks, grid, (label == 1) if road is None else road)
+    return MadeScene(*whole, *paths, looks, image, label, manifest)

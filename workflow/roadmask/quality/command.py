@@ -21,6 +21,7 @@ from roadmask.errors import InputError
 from roadmask.files import write_json
 from roadmask.grid import Grid, Tile, TileGrid
 from roadmask.lines import CENTERLINES, STREET_LINES, read_vectors
+from roadmask.quality.blocks import Blocks, correlate_blocks
 from roadmask.quality.columns import (
     LEAST_ROAD,
     MEASURES,
@@ -32,21 +33,12 @@ from roadmask.quality.columns import (
     write_table,
 )
 from roadmask.quality.doubt import Doubt, doubt
-from roadmask.quality.evidence import (
-    Blocks,
-    MapLines,
-    Sheet,
-    correlate_blocks,
-    correlate_looks,
-    in_pixels,
-    learn_likeness,
-    read_streets,
-    street_width,
-    weigh,
-)
+from roadmask.quality.evidence import in_pixels, read_streets, street_width, weigh
+from roadmask.quality.likeness import Likeness, correlate_looks, read_likeness
 from roadmask.quality.offset import Offset
 from roadmask.quality.pieces import Pieces
 from roadmask.quality.shares import NOTHING, measure, sharpness
+from roadmask.quality.sheet import MapLines, Sheet
 from roadmask.raster import environment
 from roadmask.tile_pairs import PairedTiles
 
@@ -62,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", type=Path, required=True, help="its label")
     parser.add_argument("--tiles", type=Path, required=True, help="manifest of the image tiles")
     parser.add_argument("--masks", type=Path, required=True, help="manifest of the label tiles")
+    parser.add_argument("--looks", type=Path, required=True, help="how like road it looks")
     parser.add_argument("--lines", type=Path, help="the scene's lines as raster")
     parser.add_argument("--vectors", type=Path, help="the scene's lines as GeoPackage")
     parser.add_argument("--pieces", type=Path, help="what the label was decided by, GeoPackage")
@@ -80,9 +73,11 @@ def run(arguments: argparse.Namespace) -> None:
             _map_lines(arguments, pairs.images.grid, stack),
         )
         _check_grids(sheet, arguments)
+        widest = street_width(sheet)
+        likeness = read_likeness(sheet, stack.enter_context(_open(arguments.looks)), widest)
         blocks = correlate_blocks(sheet)
         pieces = None if arguments.pieces is None else Pieces.read(arguments.pieces, sheet.grid)
-        rows = list(_rows(sheet, pairs, blocks, pieces))
+        rows = list(_rows(sheet, pairs, Ground(widest, likeness, blocks), pieces))
     write_table(arguments.output, (*MEASURES, WAS_CUT), rows)
     write_json(arguments.offset, offset_record(blocks.offset, sheet.grid))
     log.info("%s: %s", pairs.images.scene, offset_text(blocks.offset, sheet.grid))
@@ -145,14 +140,33 @@ class Measured:
         return doubt(self.shares, self.evidence, self.sums)
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What was found all over a sheet.
+
+    Attributes
+    ----------
+    widest
+        Pixels: the width of its widest streets.
+    likeness
+        How much like road it looks.
+    blocks
+        How its label lies on the picture's edges.
+    """
+
+    widest: float
+    likeness: Likeness
+    blocks: Blocks
+
+
 def _rows(
     sheet: Sheet,
     pairs: PairedTiles,
-    blocks: Blocks,
+    ground: Ground,
     pieces: Pieces | None,
 ) -> Iterator[Mapping[str, object]]:
     """Measure every tile, those outside `area` included."""
-    tiles = list(with_usual_edges(list(_measured(sheet, pairs, blocks, pieces))))
+    tiles = list(with_usual_edges(list(_measured(sheet, pairs, ground, pieces))))
     for measured in with_neighbours(tiles):
         found = measured.doubt()
         yield {
@@ -207,13 +221,11 @@ def with_neighbours(tiles: list[Measured]) -> Iterator[Measured]:
 def _measured(
     sheet: Sheet,
     pairs: PairedTiles,
-    blocks: Blocks,
+    ground: Ground,
     pieces: Pieces | None,
 ) -> Iterator[Measured]:
-    images = pairs.images
-    streets, widest = read_streets(sheet), street_width(sheet)
-    likeness = learn_likeness(sheet, widest)
-    looks = correlate_looks(sheet, blocks, likeness)
+    images, streets = pairs.images, read_streets(sheet)
+    looks = correlate_looks(sheet, ground.blocks, ground.likeness)
     cut = {tile.name: tile for tile in images.tiles}
     for tile in TileGrid(images.scene, images.grid, images.size, images.overlap):
         shares, evidence, sums, sharp = NOTHING, Evidence(), PieceSums(), math.nan
@@ -221,7 +233,9 @@ def _measured(
             pair = pairs.read(cut[tile.name])
             shares = measure(pair.image, pair.valid, pair.label)
             sharp = sharpness(pair.image, pair.valid)
-            evidence = weigh(sheet, tile, blocks, looks, likeness, streets, widest)
+            evidence = weigh(
+                sheet, tile, ground.blocks, looks, ground.likeness, streets, ground.widest
+            )
             sums = PieceSums() if pieces is None else pieces.sums(sheet.grid, tile)
         yield Measured(tile, shares, sharp, evidence, sums, tile.name in cut)
 

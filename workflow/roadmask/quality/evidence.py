@@ -5,45 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import cv2
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
 from roadmask.grid import Grid, Tile
-from roadmask.imagery import read_network_input
 from roadmask.quality import alongside
 from roadmask.quality.alongside import LabelWindow, Places, Steadiness
-from roadmask.quality.appearance import cell_pixels, cell_values, log_odds, road_likeness
+from roadmask.quality.blocks import AROUND, Blocks
 from roadmask.quality.columns import LEAST_ROAD, Evidence
 from roadmask.quality.edges import length as edge_length
 from roadmask.quality.edges import outline_edges, picture_edges
-from roadmask.quality.misplaced import (
-    looks_scores,
-    misplaced,
-    offset_chances,
-    overlaps,
-    sheet_loss,
-)
-from roadmask.quality.offset import LAGS, REACH, Correlation, Offset, correlate, estimate
-from roadmask.quality.unmapped import THICK, along_outlines, continued, disc, lone_streets
+from roadmask.quality.likeness import Likeness, LooksScores
+from roadmask.quality.misplaced import misplaced, offset_chances, overlaps, sheet_loss
+from roadmask.quality.offset import REACH
+from roadmask.quality.sheet import Label, MapLines, Sheet
+from roadmask.quality.unmapped import THICK
 from roadmask.raster import read_window
 from roadmask.style import UNKNOWN
-from roadmask.tilesets import TileManifest
 
-Label = NDArray[np.uint8]
-
-# Pixels of a block that the label is laid over the picture by, and how many blocks a sheet
-# has at most.
+# Pixels of a window in which widths along centerlines are measured.
 BLOCK = 128
-MOST_BLOCKS = 4096
-# Metres: the narrowest place in road that looks unlike road and is no car or shadow of a tree.
-UNLIKE_WIDTH = 4.8
 # Metres on both sides of an outline whose looks are compared.
 BESIDE = 3.0
 # Ground farther from all centerlines than this many half widths, and metres more, is no
@@ -65,292 +50,6 @@ WIDTH_SLACK = 0.2
 # Metres along an outline over which it is judged, and the agreement with edges and the contrast
 # of looks from which it is borne out.
 BLIND_METRES, GOOD_EDGE, GOOD_LOOKS = 4.0, 0.3, 0.5
-# What the blocks around a tile weigh where an offset is looked for there: what is wrong with
-# its label goes on in theirs.
-AROUND = 0.5
-
-
-@dataclass(frozen=True)
-class MapLines:
-    """The map on a sheet, in the scene's pixels.
-
-    Attributes
-    ----------
-    street_lines, centerlines
-        Lines.
-    given_width
-        ``(centerlines,)`` paved width by attribute, in pixels; NaN where unknown.
-    raster
-        The lines' raster, band 1 street lines.
-    """
-
-    street_lines: NDArray[np.object_]
-    centerlines: NDArray[np.object_]
-    given_width: NDArray[np.float64]
-    raster: DatasetReader
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """All that is known of one sheet.
-
-    Attributes
-    ----------
-    manifest
-        Of its tiles.
-    scene, mask
-        The picture and the label, on one grid.
-    lines
-        The map; None where labels are not made from lines.
-    """
-
-    manifest: TileManifest
-    scene: DatasetReader
-    mask: DatasetReader
-    lines: MapLines | None
-
-    @property
-    def grid(self) -> Grid:
-        """The scene's pixels."""
-        return self.manifest.grid
-
-    @cached_property
-    def metres(self) -> float:
-        """Ground size of a pixel."""
-        return self.grid.ground_sample_distance
-
-    def picture(
-        self, x: int, y: int, width: int, height: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return what the network sees of a window, and where there is a picture."""
-        return read_network_input(
-            self.scene, Window(x, y, width, height), self.manifest.bands, self.manifest.scale
-        )
-
-    def label(self, x: int, y: int, width: int, height: int) -> Label:
-        """Return the label of a window, not known beyond the scene."""
-        found: Label = read_window(self.mask, x, y, width, height, bands=[1], fill=UNKNOWN)[0]
-        return found
-
-
-# --- the picture's edges ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """A sheet's correlations, block by block.
-
-    Attributes
-    ----------
-    size
-        Edge of a block in pixels.
-    rows
-        The blocks, row by row.
-    """
-
-    size: int
-    rows: list[list[Correlation]]
-
-    @cached_property
-    def offset(self) -> Offset | None:
-        """Where the sheet's picture lies, seen from its label."""
-        return estimate(self.rows)
-
-    def weights(self, tile: Tile, margin: float = 0.0) -> Iterator[tuple[int, int, float]]:
-        """Return row, column and weight of the blocks that tell of a tile.
-
-        Parameters
-        ----------
-        tile
-            The tile.
-        margin
-            Weight of the blocks around, beside the share of those on it.
-        """
-        first = [start // self.size for start in (tile.y, tile.x)]
-        last = [(start + tile.size - 1) // self.size for start in (tile.y, tile.x)]
-        for row in range(max(first[0] - 1, 0), min(last[0] + 2, len(self.rows))):
-            for column in range(max(first[1] - 1, 0), min(last[1] + 2, len(self.rows[0]))):
-                inside = _overlap(tile.y, tile.size, row, self.size)
-                inside *= _overlap(tile.x, tile.size, column, self.size)
-                if (weight := max(inside, margin)) > 0:
-                    yield row, column, weight
-
-    def on(self, tile: Tile, margin: float = 0.0) -> Correlation:
-        """Add up the blocks that tell of a tile."""
-        total = Correlation(np.zeros_like(self.rows[0][0].scores), 0.0)
-        for row, column, weight in self.weights(tile, margin):
-            block = self.rows[row][column]
-            total = Correlation(
-                total.scores + np.float32(weight) * block.scores,
-                total.outline + weight * block.outline,
-            )
-        return total
-
-
-def _overlap(start: int, size: int, block: int, block_size: int) -> float:
-    """Return the share of a block along one axis that a tile covers."""
-    low, high = block * block_size, (block + 1) * block_size
-    return max(0, min(high, start + size) - max(low, start)) / block_size
-
-
-def correlate_blocks(sheet: Sheet) -> Blocks:
-    """Lay the label over the picture, block by block."""
-    width, height = sheet.grid.width, sheet.grid.height
-    size = max(BLOCK, math.ceil(math.sqrt(width * height / MOST_BLOCKS)))
-    wide = size + 2 * REACH
-
-    def block(x: int, y: int) -> Correlation:
-        label = sheet.label(x - REACH, y - REACH, wide, wide)
-        outlines = outline_edges(label)[:, REACH:-REACH, REACH:-REACH]
-        if not outlines.any():
-            return correlate(np.zeros((2, wide, wide), np.float32), outlines)
-        return correlate(picture_edges(*sheet.picture(x - REACH, y - REACH, wide, wide)), outlines)
-
-    return Blocks(
-        size, [[block(x, y) for x in range(0, width, size)] for y in range(0, height, size)]
-    )
-
-
-# --- the picture's looks ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """How much like road a sheet's ground looks.
-
-    Attributes
-    ----------
-    values
-        ``(rows, columns)`` float32, 0 to 1, by cells; NaN without a picture. None where
-        nothing could be learned.
-    unmapped
-        ``(rows, columns)`` bool: other ground that looks like road and goes on from road,
-        lies in a strip along it, or is a street that no road leads to.
-    unlike
-        ``(rows, columns)`` bool: wide places in road that look like other ground.
-    pixels
-        Edge of a cell.
-    """
-
-    values: NDArray[np.float32] | None
-    unmapped: NDArray[np.bool_]
-    unlike: NDArray[np.bool_]
-    pixels: int
-
-    def on(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
-        """Return each pixel's value in a window, NaN beyond the scene."""
-        like = np.full((height, width), np.nan, np.float32)
-        return like if self.values is None else self._spread(self.values, like, x, y)
-
-    def contradicted(self, x: int, y: int, size: int) -> tuple[NDArray[np.bool_], ...]:
-        """Return in a square window what looks like road, and road that looks unlike road."""
-        nothing = np.zeros((size, size), bool)
-        grounds = (self.unmapped, self.unlike)
-        return tuple(self._spread(ground, nothing.copy(), x, y) for ground in grounds)
-
-    def _spread(self, cells: NDArray[Any], window: NDArray[Any], x: int, y: int) -> NDArray[Any]:
-        """Write into a window what the cells in it hold."""
-        rows = np.arange(y, y + window.shape[0]) // self.pixels
-        columns = np.arange(x, x + window.shape[1]) // self.pixels
-        down = (rows >= 0) & (rows < cells.shape[0])
-        across = (columns >= 0) & (columns < cells.shape[1])
-        window[np.ix_(down, across)] = cells[np.ix_(rows[down], columns[across])]
-        return window
-
-
-def learn_likeness(sheet: Sheet, widest: float) -> Likeness:
-    """Learn from a sheet's own label what road looks like, and apply it everywhere on it.
-
-    Parameters
-    ----------
-    sheet
-        The sheet.
-    widest
-        Pixels: the width of its widest streets.
-    """
-    pixels = cell_pixels(sheet.grid.height, sheet.grid.width, sheet.metres)
-    rows, columns = (math.ceil(side / pixels) for side in sheet.grid.shape)
-    strip = max(1, 1024 // pixels)
-    cells, label, seen = [], [], []
-    for row in range(0, rows, strip):
-        count = min(strip, rows - row)
-        window = (0, row * pixels, columns * pixels, count * pixels)
-        picture, valid = sheet.picture(*window)
-        middle = pixels // 2
-        cells.append(cell_values(picture, pixels))
-        seen.append(valid[middle::pixels, middle::pixels])
-        label.append(sheet.label(*window)[middle::pixels, middle::pixels])
-    is_seen = np.concatenate(seen)
-    known = np.where(is_seen, np.concatenate(label), np.uint8(UNKNOWN))
-    values = road_likeness(np.concatenate(cells), known)
-    if values is None:
-        nothing = np.zeros(known.shape, bool)
-        return Likeness(None, nothing, nothing, pixels)
-    metres = pixels * sheet.metres
-    # Mean over a few metres: one car does not make a roof of a street.
-    smooth = cv2.GaussianBlur(log_odds(values), (0, 0), max(0.5, BESIDE / 3 / metres))
-    return Likeness(
-        np.where(is_seen, values, np.nan),
-        continued(smooth, known, metres)
-        | along_outlines(smooth, known, metres)
-        | lone_streets(smooth, known, metres, widest * sheet.metres),
-        _unlike(smooth, known, metres),
-        pixels,
-    )
-
-
-def _unlike(odds: NDArray[np.float32], known: Label, metres: float) -> NDArray[np.bool_]:
-    """Find wide places in road that look like other ground."""
-    road = (known > 0) & (known != UNKNOWN) & (odds < 0)
-    width = disc(UNLIKE_WIDTH / 2, metres)
-    return np.asarray(cv2.morphologyEx(road.astype(np.uint8), cv2.MORPH_OPEN, width) > 0)
-
-
-@dataclass(frozen=True)
-class LooksScores:
-    """How a sheet's label lies on what looks like road, block by block.
-
-    Attributes
-    ----------
-    blocks
-        The blocks.
-    rows
-        Their scores, row by row; None where nothing could be learned.
-    """
-
-    blocks: Blocks
-    rows: list[list[NDArray[np.float32]]] | None
-
-    def on(self, tile: Tile, margin: float) -> NDArray[np.float32]:
-        """Add up the blocks that tell of a tile."""
-        total = np.zeros((LAGS, LAGS), np.float32)
-        if self.rows is not None:
-            for row, column, weight in self.blocks.weights(tile, margin):
-                total += np.float32(weight) * self.rows[row][column]
-        return total
-
-
-def correlate_looks(sheet: Sheet, blocks: Blocks, likeness: Likeness) -> LooksScores:
-    """Lay the label over what looks like road, block by block."""
-    if likeness.values is None:
-        return LooksScores(blocks, None)
-    size = blocks.size
-    wide = size + 2 * REACH
-
-    def scores(x: int, y: int, block: Correlation) -> NDArray[np.float32]:
-        # Without outlines, moving the label changes nothing.
-        if block.outline == 0:
-            return np.zeros((LAGS, LAGS), np.float32)
-        like = likeness.on(x - REACH, y - REACH, wide, wide)
-        return looks_scores(like, sheet.label(x, y, size, size))
-
-    return LooksScores(
-        blocks,
-        [
-            [scores(column * size, row * size, block) for column, block in enumerate(line)]
-            for row, line in enumerate(blocks.rows)
-        ],
-    )
 
 
 def street_width(sheet: Sheet) -> float:
