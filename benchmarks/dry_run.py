@@ -2,8 +2,9 @@
 
 Prints seconds and memory of a dry run in which everything is still to be made, and of those of as
 many sheets for a ready network: before it is known which lie beside which, and when it is. The
-sheets are empty files, since planning opens none. Where tiles are there already, planning also
-looks for deleted ones: the seconds that this takes for all sheets are told from a few.
+sheets are empty files, since planning opens none; of the lines it reads the header. Where tiles are
+there already, planning also looks for deleted ones: the seconds that this takes for all sheets are
+told from a few.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import geopandas as gpd
 import yaml
+from shapely import LineString
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow"))
@@ -88,9 +91,9 @@ def make_city(folder: Path, count: int) -> Path:
     (folder / "imagery").mkdir()
     for number in range(count):
         (folder / "imagery" / f"sheet_{number:06d}.jp2").touch()
+    line = gpd.GeoDataFrame(geometry=[LineString([(0, 0), (1000, 1000)])], crs="EPSG:2263")
     for layer in ("streets", "centers"):
-        for suffix in (".shp", ".shx", ".dbf", ".prj"):
-            (folder / f"{layer}{suffix}").touch()
+        line.to_file(folder / f"{layer}.shp")
     config = folder / "own.yaml"
     content = {
         "dataset": "own",

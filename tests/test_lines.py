@@ -147,7 +147,7 @@ def test_bytes_depend_on_the_input_alone(city, tmp_path):
 
 def test_error_leaves_nothing_behind(city, tmp_path, capsys):
     assert run(tmp_path, "--street_lines.where=FEAT = 1") == 1
-    assert "error: street_lines.where: the layer has no field FEAT" in capsys.readouterr().err
+    assert "edges.shp has no field FEAT. Did you mean FEAT_CODE?" in capsys.readouterr().err
     assert not (tmp_path / "lines").exists()
 
 

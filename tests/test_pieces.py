@@ -95,7 +95,8 @@ def test_evidence_is_in_range_and_fits_the_city(described):
     assert set(pieces["kind"]) <= {"region", "street", "intersection", "room"}
     streets = pieces[pieces["kind"] == "street"]
     assert streets["source_fid"].notna().all()
-    assert pieces.loc[pieces["kind"] != "street", "source_fid"].isna().all()
+    other = (pieces["kind"] != "street") & (pieces["rule"] != "closed_street")
+    assert pieces.loc[other, "source_fid"].isna().all()
     long = streets[streets["axis_m"] > 60]
     assert len(long) > 10
     # No street of the city is narrower than 18 ft or wider than the widest, its median aside.
@@ -107,6 +108,26 @@ def test_evidence_is_in_range_and_fits_the_city(described):
     given = pieces["given_width_m"].dropna()
     assert len(given)
     assert (given == 10.0).all()
+
+
+def test_a_closed_street_names_the_centerline_that_alone_runs_in_it():
+    rows = range(20, 400, 40)
+    grid = Grid(400, 400, rasterio.Affine(1, 0, 0, 0, -1, 400), rasterio.CRS.from_epsg(32118))
+    streets = [box(40, y - 5, 360, y + 5) for y in rows]
+    centerlines = [LineString([(40, y), (360, y)]) for y in rows]
+    # A path goes across the first street, and stands first in the file.
+    centerlines.insert(0, LineString([(200, 0), (200, 35)]))
+    edges = [street.exterior for street in streets]
+    result = label_regions(grid, burn_lines(edges, grid), edges, centerlines, 30.0)
+    number = np.arange(len(centerlines))
+    pieces, _ = describe(
+        result.findings, grid, grid, 1000 + number, np.full(len(number), np.nan), result.labels
+    )
+    closed = pieces[pieces["rule"] == "closed_street"]
+    # From south to north.
+    closed = closed.iloc[np.argsort(closed.centroid.y)]
+    assert closed["source_fid"].isna().tolist() == [True] + 9 * [False]
+    assert closed["source_fid"].tolist()[1:] == list(range(1002, 1011))
 
 
 def test_every_gap_has_its_throat(described):

@@ -157,6 +157,20 @@ class TestOffset:
         assert found.sigma_right > 5
         assert not found.is_clear
 
+    @pytest.mark.parametrize(("strength", "is_clear"), [(3.5, True), (7.0, False)])
+    def test_a_block_that_draws_aside_is_outvoted(self, strength, is_clear):
+        """Of the draws, few have the block that sees something else so often that it wins."""
+
+        def peak_at(right: int, down: int, height: float) -> Correlation:
+            rows, columns = np.mgrid[: offset.LAGS, : offset.LAGS] - REACH
+            scores = height * np.exp(-((rows - down) ** 2 + (columns - right) ** 2) / 8)
+            return Correlation(scores.astype(np.float32), 100.0)
+
+        found = estimate([[peak_at(4, -3, 1.0)] * 11 + [peak_at(-20, 9, strength)]])
+        assert (found.right, found.up) == pytest.approx((4, 3), abs=0.05)
+        assert found.is_clear is is_clear
+        assert (found.sigma < 0.5) is is_clear
+
     def test_the_same_every_time(self):
         blocks = [paired(streets(512, 512), (4, 4))]
         assert estimate(blocks) == estimate(blocks)

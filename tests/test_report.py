@@ -506,6 +506,24 @@ def test_what_was_made_is_told(city):
     assert maps[0]["aria-label"] == "Map of the blocks: 12 train, 0 val, 12 test"
 
 
+def test_where_labels_lie_beside_their_pictures_is_told_sheet_by_sheet(city):
+    path = city.results / "selection" / "summary.json"
+    summary = json.loads(path.read_text())
+    far = {"metres": 2.0, "sigma_metres": 0.031, "shift": ["6.6 ft", "0 ft"]}
+    unclear = dict.fromkeys(far)
+    summary["offsets"] = {
+        "limit": "3 ft", "too_far": ["west"], "scenes": {"east": unclear, "west": far}
+    }  # fmt: skip
+    write_json(path, summary)
+    found = city.page()
+    check_accessible(found)
+    told = [row for row in found.rows("west") + found.rows("east") if len(row) == 4]
+    assert told == [
+        ["west", "2.00", "0.03", "6.6 ft, 0 ft (too far)"],
+        ["east", "–", "–", "no offset stands out"],
+    ]
+
+
 def test_the_same_results_give_the_same_bytes_wherever_they_lie(city, tmp_path):
     city.page()
     other = City(tmp_path / "elsewhere").write().evaluate()

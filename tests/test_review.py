@@ -196,6 +196,8 @@ class TestInTheBrowser:
             page.open(reviewed)
             shown = "document.getElementById('name').textContent"
             assert page.value(shown).startswith(tiles[0])
+            # However high the window is, one line; all else is for the picture.
+            assert page.value("document.querySelector('header').offsetHeight") < 70
             page.wait("document.getElementById('picture').naturalWidth === 32")
             assert page.value("document.getElementById('road').getAttribute('d')").startswith("M")
             page.press("d")  # and on to the next

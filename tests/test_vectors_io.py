@@ -354,7 +354,7 @@ def test_several_shapefiles_in_folders_of_a_zip(shapefile, tmp_path):
     [
         ("STATUS = 2", "Write STATUS = '2'"),
         ("ST_WIDTH = 'wide'", "ST_WIDTH, which holds numbers"),
-        ("STATE = '2'", "the layer has no field STATE. Did you mean STATUS?"),
+        ("STATE = '2'", " has no field STATE. Did you mean STATUS?"),
         ("STATUS = '2' AND", "GDAL can't read the filter"),
         ("STATUS = '7'", "leaves none of the 5 features"),
         ("STATUS = '7'", "In the file STATUS is '2', '1', '3', '9'"),

@@ -27,7 +27,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "demo.seed": (DEMO, 2),
     "demo.broken_lines": (DEMO, 0.5),
     "area.path": (REGIONS, "islands.shp"),
-    "area.layer": (REGIONS, "other"),
+    "area.layer": (REGIONS, "area"),
     "area.where": (REGIONS, "A = 1"),
     "imagery.paths": (REGIONS, ["imagery/*.jp2", "more/d.jp2"]),
     "imagery.bands": (REGIONS, [3, 2, 1]),
@@ -36,10 +36,10 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "imagery.nodata": (REGIONS, 0),
     "imagery.georeference": (PICTURES, "pixel"),
     "street_lines.path": (REGIONS, "centers.shp"),
-    "street_lines.layer": (REGIONS, "other"),
+    "street_lines.layer": (REGIONS, "streets"),
     "street_lines.where": (REGIONS, "A = 1"),
     "centerlines.path": (REGIONS, "streets.shp"),
-    "centerlines.layer": (BUFFER, "other"),
+    "centerlines.layer": (BUFFER, "centers"),
     "centerlines.where": (REGIONS, "A = 1"),
     "centerlines.width_field": (BUFFER, "WIDTH"),
     "centerlines.width_unit": (REGIONS, "12 ft"),
@@ -49,15 +49,15 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "tiles.overlap": (REGIONS, 16),
     "labels.method": (REGIONS, "buffer"),
     "labels.polygons.path": (POLYGONS, "islands.shp"),
-    "labels.polygons.layer": (POLYGONS, "other"),
+    "labels.polygons.layer": (POLYGONS, "roadbeds"),
     "labels.polygons.where": (POLYGONS, "A = 1"),
     "labels.islands.path": (REGIONS, "area.shp"),
-    "labels.islands.layer": (REGIONS, "other"),
+    "labels.islands.layer": (REGIONS, "islands"),
     "labels.islands.where": (REGIONS, "A = 1"),
     "labels.reference.path": (REGIONS, "area.shp"),
-    "labels.reference.layer": (REGIONS, "other"),
+    "labels.reference.layer": (REGIONS, "truth"),
     # Braces are no wildcards here.
-    "labels.reference.where": (REGIONS, "A = '{b}'"),
+    "labels.reference.where": (REGIONS, "B = '{b}'"),
     "labels.polygons.field": (POLYGONS, "KIND"),
     "labels.raster.path": (RASTER, "imagery/{scene}.jp2"),
     "labels.raster.resample": (RASTER, "nearest"),
@@ -316,7 +316,7 @@ def test_the_reason_names_the_key(make_done: Callable[[str], Folder]) -> None:
 def replaced(path: Path) -> Iterator[None]:
     """Give a file other content and an older time, as `cp -p` of last year's does; then undo it."""
     content, state = path.read_bytes(), path.stat()
-    path.write_text("other", encoding="utf-8")
+    path.write_bytes(content + b" ")
     os.utime(path, (1_000_000_000, 1_000_000_000))
     yield
     path.write_bytes(content)

@@ -12,8 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
+import pyogrio
+import shapely
 import yaml
 from cards import plain_card
+from shapely.geometry.base import BaseGeometry
 
 from planning.reruns import step_of
 from roadmask.model.card import embed_card
@@ -134,18 +138,27 @@ def planned(output: str) -> dict[str, int]:
     return {row[1]: int(row[2]) for row in rows if row}
 
 
+def write_layer(path: Path, shape: BaseGeometry, layer: str | None = None) -> None:
+    """Add a layer of one feature with the fields A, B, WIDTH and KIND to a file."""
+    fields = {"A": [1], "B": ["b"], "WIDTH": [30.0], "KIND": ["road"]}
+    frame = gpd.GeoDataFrame(fields, geometry=[shape], crs="EPSG:2263")
+    pyogrio.write_dataframe(frame, path, layer=layer)
+
+
 def own_data(
     folder: Path, scenes: Iterable[str] = ("a", "b", "c"), method: str = "regions"
 ) -> dict[str, Any]:
-    """Make (empty) files of somebody's own city, and return the config that names them."""
+    """Make files of somebody's own city, empty pictures, and return the config that names them."""
     imagery = folder / "imagery"
     imagery.mkdir()
     for scene in scenes:
         for suffix in (".jp2", ".j2w"):
             (imagery / f"{scene}{suffix}").touch()
-    for layer in ("streets", "centers", "area", "islands", "truth", "roadbeds"):
-        for suffix in (".shp", ".shx", ".dbf", ".prj"):
-            (folder / f"{layer}{suffix}").touch()
+    square = shapely.box(0, 0, 1000, 1000)
+    for layer in ("streets", "centers"):
+        write_layer(folder / f"{layer}.shp", shapely.LineString(square.exterior.coords))
+    for layer in ("area", "islands", "truth", "roadbeds"):
+        write_layer(folder / f"{layer}.shp", square)
     (folder / "review.csv").touch()
     (folder / "ready").mkdir()
     for scene in scenes:

@@ -187,7 +187,7 @@ def contradictions(settings: Settings, failed: Set[str] = frozenset()) -> Iterat
     yield from _source_contradictions(settings)
     if settings.in_pixels:
         yield from _pixel_contradictions(settings)
-    for name, layer in _layers(settings):
+    for name, layer in layers(settings):
         # The demo city's own layers have no path here, and take another filter.
         is_built_in = settings.is_demo and name in ("street_lines", "centerlines")
         for part in ("layer", "where", "field"):
@@ -336,13 +336,14 @@ def _pixel_contradictions(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             "labels.method", f"{settings.labels.method} needs a place, and {remedy}. Write raster"
         )
-    for name, layer in _layers(settings):
+    for name, layer in layers(settings):
         # Lines are looked at by the methods that are refused above.
         if layer.path is not None and name not in ("street_lines", "centerlines"):
             yield Problem(f"{name}.path", f"can't be laid over the pictures: {remedy}")
 
 
-def _layers(settings: Settings) -> Iterator[tuple[str, Layer]]:
+def layers(settings: Settings) -> Iterator[tuple[str, Layer]]:
+    """Yield the vector layers of the settings with their keys."""
     yield "area", settings.area
     yield "street_lines", settings.street_lines
     yield "centerlines", settings.centerlines

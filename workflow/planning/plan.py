@@ -17,7 +17,7 @@ from planning.comparison import Comparison, compare
 from planning.errors import PlanningError
 from planning.flights import flights
 from planning.settings import Layer, Settings
-from planning.sources import Catalogue, Scenes, Source
+from planning.sources import Catalogue, Scenes, Source, normal
 from planning.teaching import chosen
 from roadmask.demo import layout
 from roadmask.errors import InputError
@@ -213,8 +213,10 @@ class Plan:
 
     def label_layer(self, key: str) -> LayerUse:
         """Return how labels use a layer; the roadbeds are for one way of labelling alone."""
-        is_idle = key == "labels.polygons" and self.settings.labels.method != "polygons"
-        return LayerUse() if is_idle else self.layer(key)
+        return LayerUse() if self._is_idle(key) else self.layer(key)
+
+    def _is_idle(self, key: str) -> bool:
+        return key == "labels.polygons" and self.settings.labels.method != "polygons"
 
     @property
     def label_answer(self) -> LayerUse:
@@ -302,6 +304,33 @@ class Plan:
             others = len(problems) - TOLD
             more = [f"labels.raster.path: and {others} more scenes have none"] if others > 0 else []
             raise PlanningError(*problems[:TOLD], *more)
+
+    def require_layers(self) -> None:
+        """Refuse a run whose jobs would end at a layer, field or filter that its file hasn't.
+
+        Raises
+        ------
+        PlanningError
+            Naming all of them.
+        """
+        sources = {
+            key: self._catalogue.layer(f"{key}.path", layer.path)
+            for key, layer in checks.layers(self.settings)
+            if layer.path is not None and self._is_read(key, layer.path)
+        }
+        if not sources:
+            return
+        # Half a second, which a run without files of its own need not wait.
+        from planning.layers import problems  # noqa: PLC0415
+
+        found = [*problems(self.settings, sources)]
+        if found:
+            raise PlanningError(*found)
+
+    def _is_read(self, key: str, path: str) -> bool:
+        """Whether a layer of this run is there already, and used."""
+        is_made_here = self.settings.is_demo and normal(path) in layout.OUTPUTS
+        return not (self._is_idle(key) or is_made_here)
 
     def require_bands_of_network(self) -> None:
         """Refuse `prediction.bands` that are not as many as those of a ready network.

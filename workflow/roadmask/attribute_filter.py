@@ -83,7 +83,11 @@ class _Comparison:
 
 
 def check_filter(
-    where: str, fields: Mapping[str, FieldKind], key: str, built_in: Sequence[str] = ()
+    where: str,
+    fields: Mapping[str, FieldKind],
+    key: str,
+    built_in: Sequence[str] = (),
+    layer: str = "the layer",
 ) -> None:
     """Refuse a filter that names no field of the layer or compares unlike things.
 
@@ -97,6 +101,8 @@ def check_filter(
         The config key of the filter, for the message.
     built_in
         Further names that the layer's format knows, such as its column of ids.
+    layer
+        What the message calls the layer.
 
     Raises
     ------
@@ -118,7 +124,7 @@ def check_filter(
     ]
     for index in names:
         if _bare(tokens[index]).lower() not in kinds:
-            _refuse_unknown(tokens[index], list(fields), key)
+            _refuse_unknown(tokens[index], list(fields), key, layer)
     comparisons = [comparison for index in names for comparison in _comparisons(tokens, index)]
     _check_null(where, comparisons, key)
     _check_texts(where, comparisons, kinds, key)
@@ -213,12 +219,12 @@ def _comparisons(tokens: Sequence[_Token], index: int) -> list[_Comparison]:
     return found
 
 
-def _refuse_unknown(token: _Token, fields: list[str], key: str) -> None:
+def _refuse_unknown(token: _Token, fields: list[str], key: str, layer: str) -> None:
     name = _bare(token)
     listed = listed_fields(name, fields)
     if token.text.startswith('"'):
         listed += f". If the text is meant, use single quotes: '{name}'"
-    raise SettingError(key, f"the layer has no field {name}", listed)
+    raise SettingError(key, f"{layer} has no field {name}", listed)
 
 
 def listed_fields(name: str, fields: Sequence[str]) -> str:

@@ -47,6 +47,10 @@ METRES_PER_RADIAN = 6_371_000.0
 
 _TEXT_TYPES = {"OFTString", "OFTWideString"}
 _NUMBER_TYPES = {"OFTInteger", "OFTInteger64", "OFTReal"}
+# Formats whose header tells layers and fields. Up to how many bytes others are read for that, in
+# less than half a second.
+_WITH_HEADER = {".shp", ".gpkg", ".fgb", ".gdb", ".zip", ".shz"}
+QUICKLY_READ = 20_000_000
 _VECTOR_SUFFIXES = (".shp", ".gpkg", ".geojson", ".json", ".fgb", ".gml", ".kml")
 
 
@@ -150,6 +154,7 @@ class _Layer:
     geometry_type: str
     built_in: tuple[str, ...]
     date: str | None
+    words: str
 
 
 def add_source_arguments(
@@ -237,11 +242,7 @@ def read_layer(
             "(imagery.georeference: pixel) takes its labels from labels.raster",
         )
     target = CRS.from_user_input(crs.to_wkt())
-    layer = _open(source, key, kind)
-    where = (source.where or "").strip() or None
-    if where is not None:
-        check_filter(where, layer.fields, f"{key}.where", layer.built_in)
-    names = [_column(layer, column, columns_key or key) for column in columns]
+    layer, where, names = _opened(source, key, kind, columns, columns_key or key)
     bounds = area.bounds if isinstance(area, Grid) else area
     box = _filter_box(bounds, target, layer, source)
     fids, wkb, values = _read(layer, where, box, names, key)
@@ -261,6 +262,37 @@ def read_layer(
     counts.kept = len(frame)
     _report(source, counts, key)
     return LayerRead(frame, counts, layer.date)
+
+
+def check_layer(
+    source: VectorSource,
+    *,
+    key: str,
+    kind: Kind,
+    columns: Sequence[str] = (),
+    columns_key: str | None = None,
+) -> None:
+    """Refuse a layer that `read_layer` would refuse on any sheet, without reading a feature.
+
+    Parameters
+    ----------
+    source, key, kind, columns, columns_key
+        As for `read_layer`.
+
+    Raises
+    ------
+    InputError, SettingError
+        As `read_layer` does, as far as the file's header tells.
+    """
+    _opened(source, key, kind, columns, columns_key or key)
+
+
+def is_quick_to_open(source: VectorSource) -> bool:
+    """Tell whether a local file's layers and fields are known without reading all of it."""
+    path = Path(source.path)
+    if path.suffix.lower() in _WITH_HEADER:
+        return True
+    return path.is_file() and path.stat().st_size <= QUICKLY_READ
 
 
 def mapped_ground(
@@ -309,6 +341,17 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _opened(
+    source: VectorSource, key: str, kind: Kind, columns: Sequence[str], columns_key: str
+) -> tuple[_Layer, str | None, list[str]]:
+    """Open a layer; return it, the filter, and the columns' names as the file writes them."""
+    layer = _open(source, key, kind)
+    where = (source.where or "").strip() or None
+    if where is not None:
+        check_filter(where, layer.fields, f"{key}.where", layer.built_in, layer.words)
+    return layer, where, [_column(layer, column, columns_key) for column in columns]
+
+
 def _open(source: VectorSource, key: str, kind: Kind) -> _Layer:
     path = _located(source.path, key)
     name = _layer_name(path, source, key)
@@ -340,6 +383,7 @@ def _open(source: VectorSource, key: str, kind: Kind) -> _Layer:
         geometry_type=geometry,
         built_in=tuple(x for x in (info["fid_column"], info["geometry_name"]) if x),
         date=metadata.get("DBF_DATE_LAST_UPDATE"),
+        words=source.path if Path(path).stem == name else f"the layer {name} of {source.path}",
     )
 
 
@@ -420,10 +464,13 @@ def _layer_name(path: str, source: VectorSource, key: str) -> str:
     if source.layer is not None:
         if source.layer in (name for name, _ in layers):
             return source.layer
+        names = {name.lower(): name for name, _ in layers}
+        near = difflib.get_close_matches(source.layer.lower(), names, n=1)
+        question = f"Did you mean {names[near[0]]}? " if near else ""
         raise SettingError(
             f"{key}.layer",
             f"{source.path} has no layer {source.layer}",
-            f"It has {', '.join(name for name, _ in layers) or 'none'}",
+            f"{question}It has {', '.join(names.values()) or 'none'}",
         )
     if not spatial:
         raise InputError(source.path, "it has no layer with geometries")
@@ -443,7 +490,7 @@ def _column(layer: _Layer, column: str, key: str) -> str:
             return name
     raise SettingError(
         key,
-        f"the layer {layer.name} has no field {column}",
+        f"{layer.words} has no field {column}",
         listed_fields(column, list(layer.fields)),
     )
 

@@ -5,7 +5,8 @@ that belongs to one centerline or one intersection, or the ground behind a throa
 `pieces` covers the sheet once. Its columns:
 
 - ``piece`` int32, from 1; ``verdict`` road, other or unknown; ``rule`` which decided (below);
-- ``kind`` region, street, intersection or room; ``source_fid`` of a street's centerline;
+- ``kind`` region, street, intersection or room; ``source_fid`` of a street's centerline, and of
+  the only one that runs in a closed street;
 - ``area_m2``; ``mask_m2`` of it as the mask has it, that is without what ``labels.islands``
   and ``area`` cut out afterwards;
 - ``axis_m`` length of centerlines inside; ``width_m`` median distance from line to line across
@@ -51,7 +52,7 @@ from scipy.spatial import cKDTree
 
 from roadmask.files import replacing
 from roadmask.grid import Grid
-from roadmask.masks.evidence import Evidence, regions_at
+from roadmask.masks.evidence import Evidence, region_of, regions_at
 from roadmask.masks.gaps import Chords
 from roadmask.masks.line_pixels import Sides, settle_line_pixels
 from roadmask.masks.streets import SNAP, Frame, Stations, group_medians
@@ -239,6 +240,8 @@ def describe(
         "room",
         np.where(street >= 0, "street", np.where(street == -2, "intersection", "region")),
     )
+    only = _only_lines(stations, found)[mapped.region[original]]
+    line_of = np.where(rules == "closed_street", only, street)
     total = np.maximum(outline.sum(axis=0), 1)
     seen = np.bincount(owner, weights=steady, minlength=count)
     records = {
@@ -246,7 +249,7 @@ def describe(
         "verdict": [VERDICTS[int(value)] for value in verdict],
         "rule": rules,
         "kind": kinds,
-        "source_fid": _nullable(np.where(street >= 0, source_fid[np.maximum(street, 0)], -1)),
+        "source_fid": _nullable(np.where(line_of >= 0, source_fid[np.maximum(line_of, 0)], -1)),
         "area_m2": area * pixel_area,
         "mask_m2": kept * pixel_area,
         "axis_m": np.bincount(owner, weights=stations.lengths()[inside], minlength=count),
@@ -273,6 +276,16 @@ def describe(
     widths = [float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum()) for line in lines]
     placed = [found.frame.to_pixels(line) - [x, y] for line in lines]
     return pieces, _throat_frame(placed, kinds_of, widths, behind, grid)
+
+
+def _only_lines(stations: Stations, found: Findings) -> np.ndarray:
+    """Return the centerline that alone runs in each region, -1 where none or several do."""
+    region = region_of(stations, found.regions, found.frame)
+    least = np.full(len(found.rules), np.iinfo(np.int64).max)
+    most = np.full(len(found.rules), -1, np.int64)
+    np.minimum.at(least, region, stations.source)
+    np.maximum.at(most, region, stations.source)
+    return np.where(least == most, most, -1)
 
 
 def map_pieces(found: Findings) -> PieceMap:

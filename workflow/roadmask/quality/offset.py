@@ -40,6 +40,9 @@ CLEAR = 1.5
 MOST_SIGMA = 3.0
 # Pixels around a peak that belong to it.
 PEAK_RADIUS = 6
+# An offset is that of the sheet if this share of the draws finds its peak too. Of the sheets of
+# demo cities, it did so by at most 0.71 of them where the peak was that of a row of houses.
+AGREEING = 0.8
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Offset:
     right, up
         Pixels.
     sigma_right, sigma_up
-        Standard errors, pixels.
+        Standard errors, pixels: of the draws that find this peak too, or of all where too few do.
     is_clear
         Whether one offset stands out from all others, and is sure to a few pixels.
     blocks
@@ -149,9 +152,12 @@ def estimate(rows: Sequence[Sequence[Correlation]]) -> Offset | None:
     drawn = rng.multinomial(len(parts), np.full(len(parts), 1 / len(parts)), size=DRAWS)
     sums = drawn.astype(np.float64) @ parts.reshape(len(parts), -1)
     found = np.array([peak(drawn_scores.reshape(LAGS, LAGS)) for drawn_scores in sums])
-    sigma = np.hypot(found.std(axis=0), SYSTEMATIC)
+    # A draw now and then that has few streets finds a row of houses along them.
+    same = (np.abs(found - (right, up)) <= PEAK_RADIUS).all(axis=1)
+    is_agreed = float(same.mean()) >= AGREEING
+    sigma = np.hypot(found[same if is_agreed else ...].std(axis=0), SYSTEMATIC)
     # Where each draw finds another offset, none is that of the sheet.
-    is_one = float(sigma.max()) <= MOST_SIGMA
+    is_one = is_agreed and float(sigma.max()) <= MOST_SIGMA
     return Offset(
         right,
         up,
