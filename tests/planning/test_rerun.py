@@ -283,25 +283,26 @@ def test_other_labels_teach_the_looks_anew_and_other_tiles_do_not(
 
 
 def test_a_sheet_that_teaches_nothing_changes_its_own_looks_alone(folder: Folder) -> None:
-    names = [f"sheet_{number:02d}" for number in range(teaching.MOST + 4)]
-    config = own_data(folder.path, names)
-    folder.write_config(config)
-    folder.pretend_done("selection")
+    names = [f"sheet_{number:02d}" for number in range(teaching.MOST + 2)]
+    folder.write_config(own_data(folder.path, names))
     teachers = teaching.chosen(names)
     silent = next(name for name in names if name not in teachers)
     newcomers = (f"new_{number}" for number in range(1000))
     newcomer = next(name for name in newcomers if teaching.chosen([*names, name]) == teachers)
+    looks = [f"results/selection/looks/{name}.tif" for name in names]
+    folder.pretend_done(*looks)
 
     (folder.path / "imagery" / f"{newcomer}.jp2").touch()
+    looks.append(f"results/selection/looks/{newcomer}.tif")
     with replaced(folder.path / "imagery" / f"{silent}.jp2"):
-        jobs = folder.jobs("selection")
-    assert (jobs["see_looks"], jobs["measure_tiles"]) == (2, 2)
+        jobs = folder.jobs(*looks)
+    assert (jobs["convert_scene"], jobs["see_looks"]) == (2, 2)
     assert "learn_looks" not in jobs
 
     with replaced(folder.path / "imagery" / f"{teachers[0]}.jp2"):
-        jobs = folder.jobs("selection")
+        jobs = folder.jobs(*looks)
     assert (jobs["convert_scene"], jobs["learn_looks"]) == (2, 2)
-    assert jobs["see_looks"] == len(names) + 1
+    assert jobs["see_looks"] == len(looks)
 
 
 def test_the_reason_names_the_key(make_done: Callable[[str], Folder]) -> None:
