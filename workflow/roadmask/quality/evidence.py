@@ -17,9 +17,10 @@ from roadmask.quality import alongside
 from roadmask.quality.alongside import LabelWindow, Places, Steadiness
 from roadmask.quality.blocks import AROUND, Blocks
 from roadmask.quality.columns import LEAST_ROAD, Evidence
+from roadmask.quality.contradictions import contradicted, looks_loss
 from roadmask.quality.edges import length as edge_length
 from roadmask.quality.edges import outline_edges, picture_edges
-from roadmask.quality.likeness import Likeness, LooksScores, contradicted
+from roadmask.quality.likeness import Likeness, LooksScores
 from roadmask.quality.misplaced import misplaced, offset_chances, overlaps, sheet_loss
 from roadmask.quality.offset import REACH
 from roadmask.quality.sheet import Label, MapLines, Sheet
@@ -219,6 +220,7 @@ def weigh(
         false, lost = contradicted(label[inner], like[inner])
         found["surely_other_share"] = _area(false, base)
         found["surely_road_share"] = _beside(int(np.count_nonzero(lost)), base)
+        found["looks_loss"] = looks_loss(label, like, margin, sheet.metres)
         found["swollen_share"] = swollen(label, like, margin, sheet.metres)
     if streets is not None:
         found |= _of_streets(sheet, tile, streets, base)

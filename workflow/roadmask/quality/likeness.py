@@ -36,8 +36,6 @@ MOST_CELLS = 4_000_000
 STRIP = 1024
 # No likeness counts as surer than this.
 LEAST_LIKENESS = 0.02
-# Ground looks surely like road from here on, and surely like other ground from as near to 0.
-SURELY = 0.9
 # Metres over which the looks are averaged: one car does not make a roof of a street.
 SMOOTH_METRES = 1.0
 # Metres: the narrowest place in road that looks unlike road and is no car or shadow of a tree.
@@ -205,27 +203,6 @@ def log_odds(likeness: Values) -> Values:
     """Return logarithms of odds, none of them surer than `LEAST_LIKENESS`, 0 for NaN."""
     bounded = np.clip(np.nan_to_num(likeness, nan=0.5), LEAST_LIKENESS, 1 - LEAST_LIKENESS)
     return np.asarray(np.log(bounded / (1 - bounded)))
-
-
-def contradicted(label: Label, like: Values) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Find where a label surely contradicts the looks.
-
-    Parameters
-    ----------
-    label
-        ``(height, width)`` uint8.
-    like
-        ``(height, width)``, how much like road the ground looks, 0 to 1; NaN where that is
-        not known.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Both ``(height, width)`` bool: road that looks surely like other ground, and other
-        ground that looks surely like road.
-    """
-    road = (label > 0) & (label != UNKNOWN)
-    return road & (like < 1 - SURELY), (label == 0) & (like > SURELY)
 
 
 def _unlike(odds: Values, label: Label, metres: float) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Road whose outlines all lie too far out or in."""
+"""Looks that contradict a label, or put all its outlines farther out or in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from roadmask.quality.likeness import contradicted
+from roadmask.quality.contradictions import contradicted, looks_loss
 from roadmask.quality.swollen import swollen
 from roadmask.style import UNKNOWN
 
@@ -63,3 +63,32 @@ class TestContradicted:
         false, lost = contradicted(ground, np.broadcast_to(like, (3, 5)))
         assert false.tolist() == [[True, False, False, False, False], [False] * 5, [False] * 5]
         assert lost.tolist() == [[False] * 5, [False, False, False, True, False], [False] * 5]
+
+
+class TestLooksLoss:
+    def test_it_is_the_overlap_with_what_looks_like_road(self):
+        seen = street(50)
+        seen[:, 120:160] = 0
+        lost = looks_loss(street(50), looks(seen), MARGIN, METRES)
+        # Six pixels along both sides of the street count as right.
+        assert lost == pytest.approx(0.2 * 88 / 100, abs=0.01)
+        both = looks_loss(seen, looks(street(50)), MARGIN, METRES)
+        # And as many along both ends of the gap.
+        assert both == pytest.approx(0.2 - 2 * 6 / 200, abs=0.01)
+
+    def test_what_lies_along_outlines_counts_as_right(self):
+        assert looks_loss(street(50), looks(street(55)), MARGIN, METRES) == 0
+        assert looks_loss(street(50), looks(street(70)), MARGIN, METRES) > 0.1
+
+    def test_where_nothing_is_known_nothing_is_wrong(self):
+        nothing = np.full((300, 300), np.nan, np.float32)
+        assert looks_loss(street(50), nothing, MARGIN, METRES) == 0
+        unknown = np.full((300, 300), UNKNOWN, np.uint8)
+        assert looks_loss(unknown, looks(street(50)), MARGIN, METRES) == 0
+
+    @given(
+        arrays(np.uint8, (24, 24), elements=st.sampled_from([0, 1, UNKNOWN])),
+        arrays(np.float32, (24, 24), elements=st.floats(0, 1, width=32)),
+    )
+    def test_a_loss_is_a_share(self, label, like):
+        assert 0 <= looks_loss(label, like, 4, METRES) <= 1
