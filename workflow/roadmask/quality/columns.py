@@ -82,6 +82,14 @@ class Evidence:
     like_road_share
         Other ground that looks like road and goes on from it, lies in a strip along it, or has
         the shape of a street.
+    looks_loss
+        1 less the overlap of its road with what looks like road, but for a cell along outlines.
+    surely_other_share
+        Road that looks surely like other ground.
+    surely_road_share
+        Other ground that looks surely like road.
+    swollen_share
+        Ground by which its road is to be expected wider or narrower on all sides.
     contrast
         How much more the inner side of the outlines looks like road than the outer, -1 to 1.
     far_share
@@ -121,6 +129,10 @@ class Evidence:
     blind_excess: float = MISSING
     unlike_road_share: float = MISSING
     like_road_share: float = MISSING
+    looks_loss: float = MISSING
+    surely_other_share: float = MISSING
+    surely_road_share: float = MISSING
+    swollen_share: float = MISSING
     contrast: float = MISSING
     far_share: float = MISSING
     off_road_share: float = MISSING

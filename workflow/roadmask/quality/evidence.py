@@ -17,12 +17,14 @@ from roadmask.quality import alongside
 from roadmask.quality.alongside import LabelWindow, Places, Steadiness
 from roadmask.quality.blocks import AROUND, Blocks
 from roadmask.quality.columns import LEAST_ROAD, Evidence
+from roadmask.quality.contradictions import contradicted, looks_loss
 from roadmask.quality.edges import length as edge_length
 from roadmask.quality.edges import outline_edges, picture_edges
 from roadmask.quality.likeness import Likeness, LooksScores
 from roadmask.quality.misplaced import misplaced, offset_chances, overlaps, sheet_loss
 from roadmask.quality.offset import REACH
 from roadmask.quality.sheet import Label, MapLines, Sheet
+from roadmask.quality.swollen import swollen
 from roadmask.quality.unmapped import THICK
 from roadmask.raster import read_window
 from roadmask.style import UNKNOWN
@@ -215,6 +217,11 @@ def weigh(
         found["like_road_share"] = _beside(
             int(np.count_nonzero((label[inner] == 0) & unmapped)), base
         )
+        false, lost = contradicted(label[inner], like[inner])
+        found["surely_other_share"] = _area(false, base)
+        found["surely_road_share"] = _beside(int(np.count_nonzero(lost)), base)
+        found["looks_loss"] = looks_loss(label, like, margin, sheet.metres)
+        found["swollen_share"] = swollen(label, like, margin, sheet.metres)
     if streets is not None:
         found |= _of_streets(sheet, tile, streets, base)
         found |= _of_ground(sheet, tile, streets, road, base)
