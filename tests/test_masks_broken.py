@@ -8,6 +8,7 @@ import shapely
 from shapely import LineString, Point, Polygon, box
 from test_masks import City, burn_ground, iou, label, metric_grid, without
 
+from roadmask.masks.evidence import street_widths
 from roadmask.masks.gaps import close_gaps
 
 
@@ -42,6 +43,13 @@ def test_however_high_the_ceiling_an_open_turning_circle_reaches_no_farther_wall
     lines = without([ground.exterior, *ground.interiors], Point(258, 122).buffer(15))
     labels = label(grid, lines, [*axes, LineString([(200, 110), (268, 110)])], widest)
     assert iou(labels, burn_ground(grid, [ground])) > 0.99
+
+
+def test_blocks_seen_across_make_no_street_wide_however_high_the_ceiling():
+    width = np.repeat([9.0, 12.0, 16.0, 70.0], [50, 30, 10, 10])
+    everywhere = np.ones(len(width), bool)
+    assert street_widths(width, everywhere, 40) == street_widths(width, everywhere, 100)
+    assert street_widths(width, everywhere, 100) == (9, 12, 16)
 
 
 def test_a_tunnel_that_nears_a_line_all_the_way_makes_no_road_of_an_open_block():

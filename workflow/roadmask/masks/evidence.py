@@ -168,7 +168,7 @@ def gather_evidence(
     many = _many_streets(region, stations.part, width <= ENCLOSED_WIDTH * wide, count)
     network |= many & ~islands
     # However high the ceiling: what is wider is the far edge of a block that leaks.
-    widest_seen = min(max_road_width, OPEN_WIDTH * wide)
+    widest_seen = min(max_road_width, WIDE_LIMIT * wide)
     half, cover = half_widths(stations, seen, pixel, widest_seen, given_width)
     whole = cover.sum(axis=1)
     usual_here = (whole <= ENCLOSED_WIDTH * wide) | (
@@ -371,9 +371,11 @@ def street_widths(
     for usable in (in_network, np.ones(len(width), bool)):
         known = width[usable & (width <= max_road_width)]
         if len(known):
-            shares = (MIDDLE_SHARE, USUAL_SHARE, WIDE_SHARE)
-            middle, usual, wide = map(float, np.quantile(known, shares, method="lower"))
-            return middle, usual, min(wide, WIDE_LIMIT * usual)
+            shares = (MIDDLE_SHARE, USUAL_SHARE)
+            middle, usual = map(float, np.quantile(known, shares, method="lower"))
+            # Else a higher ceiling, under which more blocks are seen across, would show wider streets.
+            known = known[known <= WIDE_LIMIT * usual]
+            return middle, usual, float(np.quantile(known, WIDE_SHARE, method="lower"))
     return max_road_width, max_road_width, max_road_width
 
 

@@ -345,9 +345,9 @@ class _Pairs:
         rank *= np.where(last & (best >= STRAIGHT_AIM), OUTLINE_RANK, 1.0)
         order = np.where(lost, 0, np.where(facing | abreast, 1, 2))
         # Only what lies on another level goes on behind a line: near ones are led up to it below.
-        level = (aim >= LEVEL_AIM) | ((aim >= STRAIGHT_AIM) & (best >= BEST_AIM))
-        level &= near & (length > ONWARD)
-        possible = (near | abreast) & (~self.across | level)
+        level = (aim >= LEVEL_AIM) & (length > ONWARD)
+        level |= (aim >= STRAIGHT_AIM) & (best >= BEST_AIM) & (length > 2 * ONWARD)
+        possible = (near | abreast) & (~self.across | (near & level))
         return rank, np.where(possible, order, NEVER), lost
 
 
