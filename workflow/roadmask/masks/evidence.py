@@ -41,6 +41,10 @@ ENCLOSED_AREA = 2.0
 # A street keeps its width: between these shares of its length it differs by less than this
 # share of its median.
 EVEN_SHARES, EVEN = (0.15, 0.85), 0.25
+# What is as wide as the whole along this share of its length keeps its width, whatever crosses it.
+ALIKE = 0.5
+# Share of a stretch along which a wall on one side keeps its distance.
+HELD = 0.5
 # What differs by more than this share of it over the middle of its length is a wedge between
 # streets, if at least so many stations tell.
 MIDDLE_SHARES, WEDGE, TELLING = (0.3, 0.7), 0.5, 8
@@ -54,8 +58,9 @@ AT_EDGE = 0.15
 SEEN_LENGTH, SEEN_IN_NETWORK = 0.4, 0.2
 # Share of it that must see them on both sides at once, in what is no network.
 SEEN_ON_BOTH = 0.25
-# A region of any area is street where lines are seen on both sides over this share of it.
-LEAKY_LENGTH = 0.6
+# A region of any area is street where lines are seen on both sides over this share of its
+# centerlines, if these are as many metres long: what only crosses a median is shorter.
+LEAKY_LENGTH, LEAKING = 0.6, WINDOW
 # Pixels around a crossing of lines that tell which regions meet there.
 AROUND = 3
 # A region with this share of all length of centerlines is the network,
@@ -162,8 +167,14 @@ def gather_evidence(
     middle, usual, wide = street_widths(width, network[region], max_road_width)
     many = _many_streets(region, stations.part, width <= ENCLOSED_WIDTH * wide, count)
     network |= many & ~islands
-    half, cover = half_widths(stations, seen, pixel, max_road_width, given_width)
-    cover = np.where(cover.sum(axis=1, keepdims=True) <= ENCLOSED_WIDTH * wide, cover, 0)
+    # However high the ceiling: what is wider is the far edge of a block that leaks.
+    widest_seen = min(max_road_width, WIDE_LIMIT * wide)
+    half, cover = half_widths(stations, seen, pixel, widest_seen, given_width)
+    whole = cover.sum(axis=1)
+    usual_here = (whole <= ENCLOSED_WIDTH * wide) | (
+        (whole <= OPEN_WIDTH * wide) & keeps_width(stations.part, width, whole)
+    )
+    cover = np.where(usual_here[:, np.newaxis], cover, 0)
     at_level = levels > 0
     even, wedge = even_regions(region, width, count)
     expected, over = expected_widths(
@@ -186,7 +197,12 @@ def gather_evidence(
     more = np.bincount(stretch, weights=seen.sum(axis=1) > widest) / around
     long = around * SPACING >= WINDOW
     refused |= enclosed & (long & (sides < SEEN_ON_BOTH) & (more > 0.5))[stretch]
-    plausible = (steady & (seen <= 0.75 * limit[:, np.newaxis])).any(axis=1)
+    # What crosses a block from line to line comes nearer to one side all the way.
+    beside = steady & (seen <= 0.75 * limit[:, np.newaxis])
+    held = keeps_distance(stretch, np.where(beside, seen, np.nan))
+    whole_way = keeps_width(stations.part, width, whole)
+    refused |= enclosed & long[stretch] & network[region] & ~held & ~whole_way
+    plausible = beside.any(axis=1)
     plausible &= (seen.sum(axis=1) <= limit) | network[region]
     good = ~refused & (np.minimum(seen, half).sum(axis=1) >= FITTING_WIDTH * half.sum(axis=1))
 
@@ -200,7 +216,7 @@ def gather_evidence(
     )
     slender = areas <= ENCLOSED_AREA * passed
     # A street that leaks into a block is known by what it sees, whatever the area.
-    slender |= share(width <= limit) >= LEAKY_LENGTH
+    slender |= (share(width <= limit) >= LEAKY_LENGTH) & (length * SPACING >= LEAKING)
     # Street lines may end within the sheet, as at a county's border: of a network, only what has
     # a line in reach tells.
     in_reach = np.bincount(region, weights=np.isfinite(seen).any(axis=1), minlength=count)
@@ -235,6 +251,43 @@ def gather_evidence(
         at_level & ~road & ~islands,
         cover,
     )
+
+
+def keeps_width(part: np.ndarray, width: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Tell which stations lie on a line string that is as wide as the whole for most of it.
+
+    Parameters
+    ----------
+    part, width, whole
+        ``(n,)`` line string of each station, metres from line to line or NaN, and across the
+        whole line string.
+    """
+    known = np.isfinite(width)
+    with np.errstate(invalid="ignore"):
+        alike = known & (np.abs(width - whole) <= EVEN / 2 * whole)
+    share = np.bincount(part, weights=alike) / np.maximum(np.bincount(part, weights=known), 1)
+    return np.asarray((share >= ALIKE)[part])
+
+
+def keeps_distance(stretch: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Tell which stations lie on a stretch along which a wall on either side keeps its distance.
+
+    Parameters
+    ----------
+    stretch
+        ``(n,)`` numbers from 0.
+    seen
+        ``(n, 2)`` metres to walls that run along the street, NaN for others.
+    """
+    count = int(stretch[-1]) + 1
+    among = np.bincount(stretch)
+    kept = np.zeros(count, bool)
+    for side in seen.T:
+        middle = group_medians(stretch, side, count)[stretch]
+        with np.errstate(invalid="ignore"):
+            alike = np.abs(side - middle) <= EVEN * middle
+        kept |= np.bincount(stretch, weights=alike) >= HELD * among
+    return np.asarray(kept[stretch])
 
 
 def expected_widths(
@@ -318,9 +371,11 @@ def street_widths(
     for usable in (in_network, np.ones(len(width), bool)):
         known = width[usable & (width <= max_road_width)]
         if len(known):
-            shares = (MIDDLE_SHARE, USUAL_SHARE, WIDE_SHARE)
-            middle, usual, wide = map(float, np.quantile(known, shares, method="lower"))
-            return middle, usual, min(wide, WIDE_LIMIT * usual)
+            shares = (MIDDLE_SHARE, USUAL_SHARE)
+            middle, usual = map(float, np.quantile(known, shares, method="lower"))
+            # Else a higher ceiling, under which more blocks are seen across, would show wider streets.
+            known = known[known <= WIDE_LIMIT * usual]
+            return middle, usual, float(np.quantile(known, WIDE_SHARE, method="lower"))
     return max_road_width, max_road_width, max_road_width
 
 

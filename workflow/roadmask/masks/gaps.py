@@ -200,13 +200,14 @@ def _between_ends(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Join pairs of ends, the shortest and best aimed first; mark them as taken.
 
-    Straight ones first: once they are known, others turn out to be the last gap of an outline.
+    Straight ones first: once they are known, others turn out to be the last gap of an outline. So
+    do some once all are joined that may be in any case.
     """
     pairs = _Pairs.of(ends, walls, touch)
     kept = np.empty(0, np.int64)
-    for longest in (WIDEST, WIDEST_SURE, np.inf):
+    for longest in (WIDEST, WIDEST_SURE, np.inf, np.inf):
         last = _last_gaps(ends, pairs, kept, taken)
-        rank, order, lost = pairs.ranked(ends, last)
+        rank, order, lost = pairs.ranked(ends, last, ~taken)
         candidates = np.flatnonzero((order < NEVER) & ~taken[pairs.one] & ~taken[pairs.two])
         ranked = candidates[
             np.lexsort([of[candidates] for of in (pairs.two, pairs.one, rank, order)])
@@ -243,8 +244,6 @@ class _Pairs:
         Whether both lines would meet in a corner; nearly touch; turn the same way.
     across
         Whether a line is between them.
-    between
-        Whether another end is, as at a street's mouth; told of straight pairs far apart.
     abreast
         Whether both point the same way side by side.
     """
@@ -258,7 +257,6 @@ class _Pairs:
     touching: np.ndarray
     bend: np.ndarray
     across: np.ndarray
-    between: np.ndarray
     abreast: np.ndarray
 
     @classmethod
@@ -276,13 +274,11 @@ class _Pairs:
         # Few of those far apart may be joined at all.
         aim, best = np.minimum(ahead, back), np.maximum(ahead, back)
         sure = _straight(aim, best)
-        hopeful = sure | (best >= BEST_AIM) | (ends.chain[one] == ends.chain[two])
+        hopeful = (best >= STRAIGHT_AIM) | (ends.chain[one] == ends.chain[two])
         near = length <= np.where(hopeful, WIDEST_SURE, WIDEST)
         kept = np.flatnonzero(near | abreast)
         one, two, length, heading = one[kept], two[kept], length[kept], heading[kept]
         chords = _shortened(ends.xy[one], ends.xy[two], touch)
-        between = (length > WIDEST) & (length <= WIDEST_SURE) & sure[kept]
-        between[between] = _other_ends(ends, one[between], two[between])
         # The ends of one lost piece turn the same way: those of an S are the edges of a strip.
         turns = cross(ends.outward[one], heading) * cross(ends.outward[two], heading)
         return cls(
@@ -295,7 +291,6 @@ class _Pairs:
             length <= 2 * touch,
             turns >= 0,
             walls.crossed(chords[:, 0], chords[:, 1]),
-            between,
             abreast[kept],
         )
 
@@ -305,7 +300,7 @@ class _Pairs:
         return np.asarray(np.minimum(self.ahead, self.back))
 
     def ranked(
-        self, ends: LooseEnds, last: np.ndarray
+        self, ends: LooseEnds, last: np.ndarray, loose: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Order the pairs.
 
@@ -315,6 +310,8 @@ class _Pairs:
             The ends.
         last
             ``(n,)`` bool: pairs that close an outline. They go before others if one end aims well.
+        loose
+            ``(ends,)`` bool: not yet one of a pair. The others lie between no two.
 
         Returns
         -------
@@ -327,9 +324,11 @@ class _Pairs:
         outline &= ends.extent[self.one] >= OUTLINE_SHARE * length
         outline |= last
         best = np.maximum(self.ahead, self.back)
-        sure = outline | _straight(aim, best)
-        near = length <= np.where(sure, WIDEST_SURE, WIDEST)
-        near &= outline | ~self.between
+        straight = _straight(aim, best)
+        near = length <= np.where(outline | straight, WIDEST_SURE, WIDEST)
+        between = straight & near & (length > WIDEST)
+        between[between] = _other_ends(ends, self.one[between], self.two[between], loose)
+        near &= outline | ~between
         continued = aim >= np.where(self.bend, AIM, STRAIGHT_AIM)
         abreast = self.abreast
         # Beside the mouth of a street whose two sides end nothing tells that a corner is lost.
@@ -346,8 +345,9 @@ class _Pairs:
         rank *= np.where(last & (best >= STRAIGHT_AIM), OUTLINE_RANK, 1.0)
         order = np.where(lost, 0, np.where(facing | abreast, 1, 2))
         # Only what lies on another level goes on behind a line: near ones are led up to it below.
-        level = near & (aim >= LEVEL_AIM) & (length > ONWARD)
-        possible = (near | abreast) & (~self.across | level)
+        level = (aim >= LEVEL_AIM) & (length > ONWARD)
+        level |= (aim >= STRAIGHT_AIM) & (best >= BEST_AIM) & (length > 2 * ONWARD)
+        possible = (near | abreast) & (~self.across | (near & level))
         return rank, np.where(possible, order, NEVER), lost
 
 
@@ -467,8 +467,10 @@ def _shortened(starts: np.ndarray, ends: np.ndarray, shorter: float) -> np.ndarr
     return np.stack([starts + step, ends - step], axis=1)
 
 
-def _other_ends(ends: LooseEnds, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Tell between which two ends another one is, as at a street's mouth.
+def _other_ends(
+    ends: LooseEnds, one: np.ndarray, two: np.ndarray, loose: np.ndarray
+) -> np.ndarray:
+    """Tell between which two ends another one of those that are loose is, as at a street's mouth.
 
     A line that runs beside the way, as across the street, ends there by chance.
     """
@@ -484,6 +486,7 @@ def _other_ends(ends: LooseEnds, one: np.ndarray, two: np.ndarray) -> np.ndarray
     beside = np.abs(dot(ends.outward[end], span)) >= STRAIGHT_AIM * size
     beside &= off >= NARROWEST / 2 * size
     found = np.zeros(len(one), bool)
+    beside |= ~loose[end]
     found[way[(np.abs(along - 0.5) < BETWEEN) & (off <= ONWARD * size) & ~beside]] = True
     return found
 

@@ -97,6 +97,8 @@ TOUCH = 0.99
 MEETING = 3
 # Widths of a piece's end from there to where it surely goes on.
 DEEP = 1.5
+# Share of its outline that chords are, at most, of what lines enclose.
+OPEN_SHARE = 0.5
 # Pixels from a chord to the ground beside it.
 BESIDE = 3.0
 
@@ -259,7 +261,10 @@ def label_regions(
     verdict = np.where(road | opened, ROAD, np.where(half_open, UNKNOWN, OTHER)).astype(np.uint8)
     labels = ground.paint(verdict)
     cut, doubtful = _part_leaks(labels, free.view(np.uint8), stations, evidence, terrain)
-    half_open &= ~_take_out_medians(labels, half_open, ground, terrain)
+    half_open &= ~_relabel_medians(labels, half_open, OTHER, ground, terrain)
+    enclosed = mostly_lines(chords, sides, areas, thickness)
+    between = _relabel_medians(labels, opened & ~road & enclosed, UNKNOWN, ground, terrain)
+    opened, half_open = opened & ~between, half_open | between
     sides_of_pixels = [sides_of_lines(street_lines, grid), sides_of_lines(chords.lines, in_frame)]
     settle_line_pixels(labels, closed, sides_of_pixels)
     rules = np.select(
@@ -352,18 +357,19 @@ def _part_leaks(
     return int((~joined[FIRST:] & ~doubtful[FIRST:]).sum()), int(doubtful.sum())
 
 
-def _take_out_medians(
-    labels: np.ndarray, half_open: np.ndarray, ground: Connected, terrain: Terrain
+def _relabel_medians(
+    labels: np.ndarray, opened: np.ndarray, value: int, ground: Connected, terrain: Terrain
 ) -> np.ndarray:
-    """Take from the labels, in place, medians with an open end; tell which regions they are.
+    """Give a value, in place, to pieces open to road that lie amid road; tell which they are.
 
-    Road that is open at one end leads into a block, these are amid road.
+    Road that is open at one end leads into a block: what is amid road is a median. If it is open
+    at both, it may as well be a carriageway between others.
     """
-    if not half_open.any():
-        return half_open
+    if not opened.any():
+        return opened
     road = labels[:: terrain.factor, :: terrain.factor] == ROAD
-    medians = amid_road(half_open, road, terrain.regions)
-    labels.reshape(-1)[ground.pixels_of(medians)] = OTHER
+    medians = amid_road(opened, road, terrain.regions)
+    labels.reshape(-1)[ground.pixels_of(medians)] = value
     return medians
 
 
@@ -522,6 +528,26 @@ def widest_mouths(chords: Chords, sides: np.ndarray, axes: np.ndarray, count: in
     for side in (0, 1):
         np.maximum.at(widest, sides[crossed, side], length)
     return widest
+
+
+def mostly_lines(
+    chords: Chords, sides: np.ndarray, areas: np.ndarray, thickness: np.ndarray
+) -> np.ndarray:
+    """Tell which regions have lines around them, and not chords as the middle of a crossing has.
+
+    Parameters
+    ----------
+    chords, sides
+        The chords, and the regions beside each.
+    areas, thickness
+        ``(regions,)`` square metres, and metres from the innermost place to the nearest line.
+    """
+    length = np.bincount(
+        sides.T.reshape(-1), np.tile(shapely.length(chords.lines), 2), minlength=len(areas)
+    )
+    # That of a rectangle.
+    outline = areas / np.maximum(thickness, NARROWEST / 4) + 4 * thickness
+    return np.asarray(length <= OPEN_SHARE * outline)
 
 
 def open_pieces(
