@@ -135,6 +135,18 @@ def test_unknown_width_is_unknown_ground(caplog):
     assert "centerlines.width is the width where" in caplog.text
 
 
+def test_what_is_wider_than_any_road_is_told(caplog):
+    lines = [LineString(local((0, 20), (99, 20))), LineString(local((0, 70), (99, 70)))]
+    buffer_labels(centerlines(lines, [10, 30]), METRES, 30.0)
+    assert not caplog.text
+    labels = buffer_labels(centerlines(lines, [10, 32]), METRES, 30.0)
+    assert labels[:, 50].sum() == 42
+    assert (
+        "1 of 2 centerlines are up to 32.0 m wide, and labels.max_road_width is 30.0 m"
+        in caplog.text
+    )
+
+
 def test_no_width_anywhere_is_unknown_ground_too():
     road = centerlines([LineString(local((0, 20), (99, 20)))], [np.nan])
     assert (buffer_labels(road, METRES, 12.0)[:, 50] == 255).sum() == 12

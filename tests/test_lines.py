@@ -236,6 +236,24 @@ def test_widths_that_no_road_has_count_as_missing(values, unit, metres, strange,
     assert ("are no width of a road" in caplog.text) == bool(strange)
 
 
+@pytest.mark.parametrize(
+    ("values", "unit", "narrow"),
+    [
+        ([2, 2, 4, 40], "1 ft", 3),  # lanes
+        ([7.5, 8, 6, 12, 40], "1 ft", 3),  # metres
+        ([8, 9, 20, 30], "1 ft", 2),  # alleys
+        ([2, 2, 4, 1], "12 ft", 0),
+        ([None, 0], "1 ft", 0),
+    ],
+)
+def test_mostly_narrow_widths_are_in_another_unit(values, unit, narrow, caplog):
+    settings = WidthSettings("W", ground_distance(unit, "u"), Distance(6, "m"))
+    _, counts = with_widths(roads(values), settings)
+    log_widths(counts, settings)
+    assert counts.narrow == narrow
+    assert ('write width_unit: "12 ft", where it holds metres' in caplog.text) == (narrow == 3)
+
+
 def test_width_without_a_field():
     frame, counts = with_widths(roads([1, 2]), WidthSettings(default=Distance(30, "ft")))
     assert frame["width_m"].tolist() == pytest.approx([9.144, 9.144])

@@ -125,6 +125,21 @@ def test_nodata_and_ground_outside_the_area_do_not_count(tmp_path):
     assert inside.moments() == ((50.0, 0.0),) * 3
 
 
+@pytest.mark.parametrize(
+    ("values", "nodata", "is_flat"),
+    [((255, 255, 255), None, True), ((9, 8, 7), None, True), ((0, 0, 0), 0, False)],
+)
+def test_a_sheet_of_one_colour_is_told(tmp_path, capsys, values, nodata, is_flat):
+    picture = np.stack([np.full(GRID.shape, value, np.uint8) for value in values])
+    write_cog(tmp_path / "s.tif", GRID, picture, nodata=nodata)
+    assert measure(tmp_path / "s.tif", tmp_path / "t.json").is_flat is is_flat
+    assert ("warning: s is one flat colour all over" in capsys.readouterr().err) is is_flat
+    picture[1, 30, 40] ^= 1  # any pixel of any band
+    write_cog(tmp_path / "s.tif", GRID, picture, nodata=None)
+    assert not measure(tmp_path / "s.tif", tmp_path / "t.json").is_flat
+    assert "one flat colour" not in capsys.readouterr().err
+
+
 def test_bands_and_scale_are_those_that_the_network_sees(tmp_path):
     picture = np.stack([np.full((70, 90), value, np.uint16) for value in (100, 1500, 3000)])
     write_cog(tmp_path / "s.tif", GRID, picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -138,9 +139,13 @@ def test_what_would_take_long_is_left_to_the_jobs(
 ) -> None:
     write_layer(Path("islands.geojson"), SQUARE)
     config["labels"]["islands"] = {"path": "islands.geojson", "where": "STATE = 1"}
+    with zipfile.ZipFile("islands.zip", "w") as archive:
+        archive.write("islands.geojson")
+    zipped = changed(copy.deepcopy(config), "labels.islands.path", "islands.zip")
     assert "islands.geojson has no field STATE" in found(config)[0]
+    assert "islands.zip has no field STATE" in found(zipped)[0]
     monkeypatch.setattr(vectors_io, "QUICKLY_READ", 10)
-    assert found(config) == []
+    assert found(config) == found(zipped) == []
     # Nobody waits for a server either.
     config["labels"]["islands"]["path"] = "/vsicurl/https://example.invalid/islands.fgb"
     assert found(config) == []

@@ -49,6 +49,8 @@ FOOT = Distance(1.0, "ft")
 # motorways. What lies outside is a code such as 9999, or another unit.
 NARROWEST_METRES = 0.5
 WIDEST_METRES = 150.0
+# Most streets are wider: one lane and a kerb on either side.
+USUAL_METRES = 3.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class WidthCounts:
         two besides. Null and 0 mean that the width is not known, and are neither.
     unreadable_values, implausible_values
         Some of these values.
+    narrow
+        Widths from the field that most streets exceed.
     """
 
     from_field: int = 0
@@ -92,6 +96,7 @@ class WidthCounts:
     unreadable_values: tuple[str, ...] = ()
     implausible: int = 0
     implausible_values: tuple[str, ...] = ()
+    narrow: int = 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -272,6 +277,7 @@ def with_widths(
             )
     known = np.isfinite(metres)
     counts.from_field = int(known.sum())
+    counts.narrow = int((metres < USUAL_METRES).sum())
     missing = int((~known).sum())
     if settings.default is not None:
         metres = np.where(known, metres, settings.default.metres)
@@ -323,6 +329,17 @@ def log_widths(counts: WidthCounts, settings: WidthSettings) -> None:
             counts.implausible,
             settings.field,
             ", ".join(counts.implausible_values),
+            settings.unit,
+        )
+    if 2 * counts.narrow > counts.from_field:
+        log.warning(
+            "centerlines.width_field: %d of %d widths from %s are below %g m in units of "
+            'centerlines.width_unit, "%s". Where the field counts lanes, write width_unit: '
+            '"12 ft", where it holds metres, "1 m"',
+            counts.narrow,
+            counts.from_field,
+            settings.field,
+            USUAL_METRES,
             settings.unit,
         )
 

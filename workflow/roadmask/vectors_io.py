@@ -6,6 +6,7 @@ import argparse
 import difflib
 import logging
 import warnings
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -48,9 +49,9 @@ METRES_PER_RADIAN = 6_371_000.0
 _TEXT_TYPES = {"OFTString", "OFTWideString"}
 _NUMBER_TYPES = {"OFTInteger", "OFTInteger64", "OFTReal"}
 # Formats whose header tells layers and fields. Up to how many bytes others are read for that, in
-# less than half a second.
-_WITH_HEADER = {".shp", ".gpkg", ".fgb", ".gdb", ".zip", ".shz"}
-QUICKLY_READ = 20_000_000
+# half a second.
+_WITH_HEADER = {".shp", ".shz", ".gpkg", ".fgb", ".gdb", ".gdbtable"}
+QUICKLY_READ = 2_000_000
 _VECTOR_SUFFIXES = (".shp", ".gpkg", ".geojson", ".json", ".fgb", ".gml", ".kml")
 
 
@@ -290,7 +291,11 @@ def check_layer(
 def is_quick_to_open(source: VectorSource) -> bool:
     """Tell whether a local file's layers and fields are known without reading all of it."""
     path = Path(source.path)
-    if path.suffix.lower() in _WITH_HEADER:
+    names = [source.path]
+    if path.suffix.lower() == ".zip" and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    if any(Path(name).suffix.lower() in _WITH_HEADER for name in names):
         return True
     return path.is_file() and path.stat().st_size <= QUICKLY_READ
 

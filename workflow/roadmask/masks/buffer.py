@@ -94,6 +94,16 @@ def buffer_labels(
         )
         areas = _roads(lines[~known], np.full((~known).sum(), widest / 2), "round")
         burn_polygons(labels, _from_metres(areas, to_metres), grid, UNKNOWN)
+    wider = widths[known] > widest
+    if wider.any():
+        log.warning(
+            "%d of %d centerlines are up to %.1f m wide, and labels.max_road_width is %.1f m: "
+            "raise it, or correct the widths; they are drawn as given",
+            wider.sum(),
+            len(known),
+            widths[known].max(),
+            widest,
+        )
     areas = _roads(lines[known], widths[known] / 2, ends)
     burn_polygons(labels, _from_metres(areas, to_metres), grid, 1)
     return labels

@@ -40,8 +40,8 @@ CLEAR = 1.5
 MOST_SIGMA = 3.0
 # Pixels around a peak that belong to it.
 PEAK_RADIUS = 6
-# An offset is that of the sheet if this share of the draws finds its peak too. Of the sheets of
-# demo cities, it did so by at most 0.71 of them where the peak was that of a row of houses.
+# An offset is that of the sheet if this share of the draws finds its peak too. Where houses along
+# the streets gave the peak, on 138 sheets of spoiled cities, at most 0.71 did.
 AGREEING = 0.8
 
 

@@ -65,6 +65,12 @@ def run(arguments: argparse.Namespace) -> None:
         tone = tone_of(scene, bands, scale, source_from(arguments, "area"))
     tone.write(arguments.output)
     log.info("%s: %s", arguments.scene.stem, tone)
+    if tone.is_flat:
+        log.warning(
+            "%s is one flat colour all over: its source holds no picture. Get that again, or leave "
+            "it out",
+            arguments.scene.stem,
+        )
 
 
 def _name(model: Path | None) -> str:

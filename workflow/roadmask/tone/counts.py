@@ -69,6 +69,11 @@ class Tone:
         """How many pixels were counted."""
         return int(self.counts[0].sum())
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether all pixels are alike: no picture of any ground."""
+        return bool(((self.counts > 0).sum(axis=1) == 1).all())
+
     def moments(self) -> tuple[tuple[float, float], ...]:
         """Return mean and standard deviation of each band, in levels.
 
