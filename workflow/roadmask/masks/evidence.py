@@ -23,6 +23,13 @@ from roadmask.masks.streets import (
     near_in_group,
     runs,
 )
+from roadmask.masks.stretches import (
+    EVEN,
+    far_too_wide,
+    keeps_distance,
+    keeps_width,
+    stretches,
+)
 
 # Share of the street's width that a region must offer its centerline to be that street.
 FITTING_WIDTH = 0.5
@@ -38,13 +45,8 @@ WIDE_LIMIT = 2.0
 ENCLOSED_WIDTH = 1.15
 # and its area up to this many times what its centerline sees in passing.
 ENCLOSED_AREA = 2.0
-# A street keeps its width: between these shares of its length it differs by less than this
-# share of its median.
-EVEN_SHARES, EVEN = (0.15, 0.85), 0.25
-# What is as wide as the whole along this share of its length keeps its width, whatever crosses it.
-ALIKE = 0.5
-# Share of a stretch along which a wall on one side keeps its distance.
-HELD = 0.5
+# Shares of its length between which a street keeps its width.
+EVEN_SHARES = (0.15, 0.85)
 # What differs by more than this share of it over the middle of its length is a wedge between
 # streets, if at least so many stations tell.
 MIDDLE_SHARES, WEDGE, TELLING = (0.3, 0.7), 0.5, 8
@@ -170,11 +172,9 @@ def gather_evidence(
     # However high the ceiling: what is wider is the far edge of a block that leaks.
     widest_seen = min(max_road_width, WIDE_LIMIT * wide)
     half, cover = half_widths(stations, seen, pixel, widest_seen, given_width)
-    whole = cover.sum(axis=1)
-    usual_here = (whole <= ENCLOSED_WIDTH * wide) | (
-        (whole <= OPEN_WIDTH * wide) & keeps_width(stations.part, width, whole)
-    )
-    cover = np.where(usual_here[:, np.newaxis], cover, 0)
+    own_width = keeps_width(stations.part, width, cover.sum(axis=1))
+    # Where that is plausible: what keeps its width may be wider than most.
+    cover[cover.sum(axis=1) > np.where(own_width, OPEN_WIDTH, ENCLOSED_WIDTH) * wide] = 0
     at_level = levels > 0
     even, wedge = even_regions(region, width, count)
     expected, over = expected_widths(
@@ -189,20 +189,13 @@ def gather_evidence(
 
     stretch, enclosed = stretches(stations, walls)
     around = np.bincount(stretch)
-    refused = enclosed & far_too_wide(stretch, width, OPEN_WIDTH * wide)
-    # What a line ends at is no street of the network if it hardly ever sees one's two sides,
-    # and most of it sees more than one.
+    beside = np.where(steady & (seen <= 0.75 * limit[:, np.newaxis]), seen, np.nan)
     widest = ENCLOSED_WIDTH * np.where(over[region], expected[region], wide)
-    sides = np.bincount(stretch, weights=width <= widest) / around
-    more = np.bincount(stretch, weights=seen.sum(axis=1) > widest) / around
-    long = around * SPACING >= WINDOW
-    refused |= enclosed & (long & (sides < SEEN_ON_BOTH) & (more > 0.5))[stretch]
-    # What crosses a block from line to line comes nearer to one side all the way.
-    beside = steady & (seen <= 0.75 * limit[:, np.newaxis])
-    held = keeps_distance(stretch, np.where(beside, seen, np.nan))
-    whole_way = keeps_width(stations.part, width, whole)
-    refused |= enclosed & long[stretch] & network[region] & ~held & ~whole_way
-    plausible = beside.any(axis=1)
+    refused = enclosed & (
+        far_too_wide(stretch, width, OPEN_WIDTH * wide)
+        | _no_street(stretch, seen, width, beside, widest, network[region] & ~own_width)
+    )
+    plausible = np.isfinite(beside).any(axis=1)
     plausible &= (seen.sum(axis=1) <= limit) | network[region]
     good = ~refused & (np.minimum(seen, half).sum(axis=1) >= FITTING_WIDTH * half.sum(axis=1))
 
@@ -253,41 +246,38 @@ def gather_evidence(
     )
 
 
-def keeps_width(part: np.ndarray, width: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Tell which stations lie on a line string that is as wide as the whole for most of it.
+def _no_street(
+    stretch: np.ndarray,
+    seen: np.ndarray,
+    width: np.ndarray,
+    beside: np.ndarray,
+    widest: np.ndarray,
+    crossing: np.ndarray,
+) -> np.ndarray:
+    """Tell which stations lie on a stretch that is no street if a line ends it.
 
-    Parameters
-    ----------
-    part, width, whole
-        ``(n,)`` line string of each station, metres from line to line or NaN, and across the
-        whole line string.
-    """
-    known = np.isfinite(width)
-    with np.errstate(invalid="ignore"):
-        alike = known & (np.abs(width - whole) <= EVEN / 2 * whole)
-    share = np.bincount(part, weights=alike) / np.maximum(np.bincount(part, weights=known), 1)
-    return np.asarray((share >= ALIKE)[part])
-
-
-def keeps_distance(stretch: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Tell which stations lie on a stretch along which a wall on either side keeps its distance.
+    Either it hardly ever sees a street's two sides, and most of it sees more than one. Or it
+    crosses a block from line to line, so that it comes nearer to one of them all the way.
 
     Parameters
     ----------
     stretch
         ``(n,)`` numbers from 0.
-    seen
-        ``(n, 2)`` metres to walls that run along the street, NaN for others.
+    seen, width, beside
+        ``(n, 2)``, ``(n,)`` and ``(n, 2)`` metres: to the lines on either side, from one to the
+        other, and to those that a street may have there, NaN where there is none.
+    widest
+        ``(n,)`` metres that no street exceeds.
+    crossing
+        ``(n,)`` bool: in the network, on a line string that does not keep its width.
     """
-    count = int(stretch[-1]) + 1
-    among = np.bincount(stretch)
-    kept = np.zeros(count, bool)
-    for side in seen.T:
-        middle = group_medians(stretch, side, count)[stretch]
-        with np.errstate(invalid="ignore"):
-            alike = np.abs(side - middle) <= EVEN * middle
-        kept |= np.bincount(stretch, weights=alike) >= HELD * among
-    return np.asarray(kept[stretch])
+    around = np.bincount(stretch)
+    sides = np.bincount(stretch, weights=width <= widest) / around
+    more = np.bincount(stretch, weights=seen.sum(axis=1) > widest) / around
+    long = around * SPACING >= WINDOW
+    beyond = long & (sides < SEEN_ON_BOTH) & (more > 0.5)
+    across = long[stretch] & crossing & ~keeps_distance(stretch, beside)
+    return np.asarray(beyond[stretch] | across)
 
 
 def expected_widths(
@@ -373,9 +363,10 @@ def street_widths(
         if len(known):
             shares = (MIDDLE_SHARE, USUAL_SHARE)
             middle, usual = map(float, np.quantile(known, shares, method="lower"))
-            # Else a higher ceiling, under which more blocks are seen across, would show wider streets.
-            known = known[known <= WIDE_LIMIT * usual]
-            return middle, usual, float(np.quantile(known, WIDE_SHARE, method="lower"))
+            # Under a higher ceiling more blocks are seen across, which are no wider streets.
+            known = known[known <= OPEN_WIDTH * WIDE_LIMIT * usual]
+            wide = float(np.quantile(known, WIDE_SHARE, method="lower"))
+            return middle, usual, min(wide, WIDE_LIMIT * usual)
     return max_road_width, max_road_width, max_road_width
 
 
@@ -452,47 +443,3 @@ def regions_around(
     rows = np.clip(row[:, np.newaxis] + down, 0, regions.shape[0] - 1)
     columns = np.clip(column[:, np.newaxis] + right, 0, regions.shape[1] - 1)
     return np.asarray(regions[rows, columns])
-
-
-def stretches(stations: Stations, walls: Walls) -> tuple[np.ndarray, np.ndarray]:
-    """Part the centerlines where they cross a line.
-
-    Parameters
-    ----------
-    stations, walls
-        The stations and the lines, closed.
-
-    Returns
-    -------
-    stretch, enclosed
-        ``(n,)`` int64 numbers from 0 in the stations' order; ``(n,)`` bool: the stretch ends
-        at a line.
-    """
-    cut = stations.part[1:] != stations.part[:-1]
-    # From one line string to the next it is far, and many walls lie between.
-    within = np.flatnonzero(~cut)
-    met = within[walls.crossed(stations.xy[within], stations.xy[within + 1])]
-    cut[met] = True
-    stretch = np.concatenate([[0], np.cumsum(cut)])
-    closed = np.zeros(int(stretch[-1]) + 1, bool)
-    closed[stretch[met]] = closed[stretch[met + 1]] = True
-    return stretch, closed[stretch]
-
-
-def far_too_wide(stretch: np.ndarray, width: np.ndarray, widest: float) -> np.ndarray:
-    """Tell which stations lie on a stretch that is mostly wider than `widest`.
-
-    Parameters
-    ----------
-    stretch
-        ``(n,)`` numbers from 0.
-    width
-        ``(n,)`` metres, NaN where unknown.
-    widest
-        Metres.
-    """
-    known = np.isfinite(width)
-    count = int(stretch[-1]) + 1
-    wide = np.bincount(stretch[known], weights=width[known] > widest, minlength=count)
-    of = np.bincount(stretch[known], minlength=count)
-    return np.asarray((wide > 0.5 * of)[stretch])

@@ -204,10 +204,11 @@ def _between_ends(
     do some once all are joined that may be in any case.
     """
     pairs = _Pairs.of(ends, walls, touch)
-    kept = np.empty(0, np.int64)
+    kept = gaps = np.empty(0, np.int64)
+    loose = ~taken
     for longest in (WIDEST, WIDEST_SURE, np.inf, np.inf):
-        last = _last_gaps(ends, pairs, kept, taken)
-        rank, order, lost = pairs.ranked(ends, last, ~taken)
+        last = _last_gaps(ends, pairs, gaps, taken)
+        rank, order, lost = pairs.ranked(ends, last, loose)
         candidates = np.flatnonzero((order < NEVER) & ~taken[pairs.one] & ~taken[pairs.two])
         ranked = candidates[
             np.lexsort([of[candidates] for of in (pairs.two, pairs.one, rank, order)])
@@ -224,6 +225,8 @@ def _between_ends(
             straight = lost[found] & (pairs.aim[found] >= STRAIGHT_AIM)
             found = found[straight & (pairs.length[found] <= longest)]
         kept = np.concatenate([kept, found])
+        gaps = np.concatenate([gaps, found[lost[found]]])
+        loose[pairs.one[gaps]] = loose[pairs.two[gaps]] = False
         taken[pairs.one[kept]] = taken[pairs.two[kept]] = True
     return _segments(ends.xy[pairs.one[kept]], ends.xy[pairs.two[kept]]), lost[kept]
 
@@ -272,9 +275,8 @@ class _Pairs:
         abreast = dot(ends.outward[one], ends.outward[two]) >= PARALLEL
         abreast &= np.maximum(np.abs(ahead), np.abs(back)) <= ABREAST
         # Few of those far apart may be joined at all.
-        aim, best = np.minimum(ahead, back), np.maximum(ahead, back)
-        sure = _straight(aim, best)
-        hopeful = (best >= STRAIGHT_AIM) | (ends.chain[one] == ends.chain[two])
+        hopeful = np.maximum(ahead, back) >= STRAIGHT_AIM
+        hopeful |= ends.chain[one] == ends.chain[two]
         near = length <= np.where(hopeful, WIDEST_SURE, WIDEST)
         kept = np.flatnonzero(near | abreast)
         one, two, length, heading = one[kept], two[kept], length[kept], heading[kept]
@@ -311,7 +313,7 @@ class _Pairs:
         last
             ``(n,)`` bool: pairs that close an outline. They go before others if one end aims well.
         loose
-            ``(ends,)`` bool: not yet one of a pair. The others lie between no two.
+            ``(ends,)`` bool: not yet known as one side of a gap. Those lie between no two.
 
         Returns
         -------
@@ -356,11 +358,11 @@ def _straight(aim: np.ndarray, best: np.ndarray) -> np.ndarray:
     return np.asarray((aim >= STRAIGHT_AIM) | ((aim >= AIM) & (best >= BEST_AIM)))
 
 
-def _last_gaps(ends: LooseEnds, pairs: _Pairs, kept: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Tell which pairs are the only two ends left of what the pairs kept so far join."""
+def _last_gaps(ends: LooseEnds, pairs: _Pairs, gaps: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Tell which pairs are the only two ends left of what the gaps known so far join."""
     count = int(ends.chain.max()) + 1
-    joined = ends.chain[pairs.one[kept]], ends.chain[pairs.two[kept]]
-    links = coo_array((np.ones(len(kept)), joined), shape=(count, count))
+    joined = ends.chain[pairs.one[gaps]], ends.chain[pairs.two[gaps]]
+    links = coo_array((np.ones(len(gaps)), joined), shape=(count, count))
     outline = connected_components(links, directed=False)[1][ends.chain]
     left = np.bincount(outline[~taken], minlength=count)
     length = np.zeros(count)
@@ -467,9 +469,7 @@ def _shortened(starts: np.ndarray, ends: np.ndarray, shorter: float) -> np.ndarr
     return np.stack([starts + step, ends - step], axis=1)
 
 
-def _other_ends(
-    ends: LooseEnds, one: np.ndarray, two: np.ndarray, loose: np.ndarray
-) -> np.ndarray:
+def _other_ends(ends: LooseEnds, one: np.ndarray, two: np.ndarray, loose: np.ndarray) -> np.ndarray:
     """Tell between which two ends another one of those that are loose is, as at a street's mouth.
 
     A line that runs beside the way, as across the street, ends there by chance.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from roadmask.masks.evidence import AT_EDGE, ENCLOSED_WIDTH, EVEN, street_widths
+from roadmask.masks.evidence import AT_EDGE, ENCLOSED_WIDTH, street_widths
 from roadmask.masks.streets import (
     NARROWEST,
     Stations,
@@ -22,6 +22,7 @@ from roadmask.masks.streets import (
     sight,
     windowed_medians,
 )
+from roadmask.masks.stretches import EVEN
 
 # Metres from a centerline to a line that it runs on.
 ON_LINE = 1.5

@@ -19,10 +19,10 @@ that belongs to one centerline or one intersection, or the ground behind a throa
 Rules: ``street``, ``intersection`` (of connected road); ``closed_street`` (enclosed, and its
 centerline sees a street); ``below_level`` (an upper road's edges cut it off a street);
 ``open_both_ends`` (no centerline, open to road at full width at both ends, or at one if it runs
-on past a line at the other or is no deeper than that is wide) and
-``open_one_end`` (not known); ``no_centerline``; ``no_street_seen`` (what its centerlines see
-is no street, or it is an island in one); ``behind_throat``; ``doubtful_mouth`` (not known);
-``no_lines`` (not known).
+on past a line at the other or is no deeper than that is wide; not known if road is all around,
+as around a median) and ``open_one_end`` (not known); ``no_centerline``; ``no_street_seen``
+(what its centerlines see is no street, or it is an island in one); ``behind_throat``;
+``doubtful_mouth`` (not known); ``no_lines`` (not known).
 
 The layer `throats` has every place where a line is missing: ``throat``, ``kind`` (``gap`` a
 lost piece of a line, ``end`` the open end of a street or a line, both closed by a chord;

@@ -21,8 +21,6 @@ import numpy as np
 import shapely
 from affine import Affine
 from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from shapely.geometry.base import BaseGeometry
 
 from roadmask.burn import burn_lines, sides_of_lines
@@ -43,6 +41,13 @@ from roadmask.masks.gaps import Chords, close_gaps, data_edges
 from roadmask.masks.islands import amid_road, enclosed_by_road, on_free_medians
 from roadmask.masks.line_pixels import settle_line_pixels
 from roadmask.masks.medians import leave_medians
+from roadmask.masks.openings import (
+    BESIDE,
+    mostly_lines,
+    open_pieces,
+    sides_of_chords,
+    widest_mouths,
+)
 from roadmask.masks.pieces import REGION_RULES, Findings
 from roadmask.masks.rooms import (
     FIRST,
@@ -55,7 +60,6 @@ from roadmask.masks.rooms import (
     passed_through,
 )
 from roadmask.masks.streets import (
-    NARROWEST,
     Frame,
     Stations,
     Walls,
@@ -97,10 +101,6 @@ TOUCH = 0.99
 MEETING = 3
 # Widths of a piece's end from there to where it surely goes on.
 DEEP = 1.5
-# Share of its outline that chords are, at most, of what lines enclose.
-OPEN_SHARE = 0.5
-# Pixels from a chord to the ground beside it.
-BESIDE = 3.0
 
 
 @dataclass(frozen=True)
@@ -256,15 +256,13 @@ def label_regions(
         THICK_SHARE * evidence.usual / 2,
     )
     passing = run_on_past_levels(half_open, road, terrain, regions, thickness, frame)
-    opened |= passing
-    half_open &= ~passing
-    verdict = np.where(road | opened, ROAD, np.where(half_open, UNKNOWN, OTHER)).astype(np.uint8)
-    labels = ground.paint(verdict)
+    opened, half_open = opened | passing, half_open & ~passing
+    verdict = np.where(road | opened, ROAD, np.where(half_open, UNKNOWN, OTHER))
+    labels = ground.paint(verdict.astype(np.uint8))
     cut, doubtful = _part_leaks(labels, free.view(np.uint8), stations, evidence, terrain)
     half_open &= ~_relabel_medians(labels, half_open, OTHER, ground, terrain)
-    enclosed = mostly_lines(chords, sides, areas, thickness)
-    between = _relabel_medians(labels, opened & ~road & enclosed, UNKNOWN, ground, terrain)
-    opened, half_open = opened & ~between, half_open | between
+    between = opened & ~road & mostly_lines(chords, sides, areas, thickness)
+    _relabel_medians(labels, between, UNKNOWN, ground, terrain)
     sides_of_pixels = [sides_of_lines(street_lines, grid), sides_of_lines(chords.lines, in_frame)]
     settle_line_pixels(labels, closed, sides_of_pixels)
     rules = np.select(
@@ -502,101 +500,6 @@ def below_levels(stations: Stations, evidence: Evidence, terrain: Terrain) -> np
     covered = np.bincount(region[within.reshape(-1)[here] > 0], minlength=len(found))
     found[(ground > 0) & (covered >= COVERED * ground)] = True
     return found
-
-
-def sides_of_chords(chords: Chords, regions: np.ndarray, frame: Frame) -> np.ndarray:
-    """Return ``(chords, 2)`` numbers of the regions on both sides of each chord's middle, or 0."""
-    ends = shapely.get_coordinates(chords.lines).reshape(-1, 2, 2)
-    span = ends[:, 1] - ends[:, 0]
-    across = np.stack([-span[:, 1], span[:, 0]], axis=1)
-    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), np.finfo(float).tiny)
-    step = BESIDE * max(frame.pixel) * across
-    places = np.stack([ends.mean(axis=1) - step, ends.mean(axis=1) + step], axis=1)
-    column, row = np.floor(frame.to_pixels(places)).astype(np.int64).transpose(2, 0, 1)
-    rows = np.clip(row, 0, regions.shape[0] - 1)
-    columns = np.clip(column, 0, regions.shape[1] - 1)
-    return np.asarray(regions[rows, columns])
-
-
-def widest_mouths(chords: Chords, sides: np.ndarray, axes: np.ndarray, count: int) -> np.ndarray:
-    """Return ``(regions,)`` metres of each one's widest chord through which a centerline runs."""
-    widest = np.zeros(count)
-    if len(chords) == 0:
-        return widest
-    crossed = np.unique(shapely.STRtree(chords.lines).query(axes, predicate="intersects")[1])
-    length = shapely.length(chords.lines[crossed])
-    for side in (0, 1):
-        np.maximum.at(widest, sides[crossed, side], length)
-    return widest
-
-
-def mostly_lines(
-    chords: Chords, sides: np.ndarray, areas: np.ndarray, thickness: np.ndarray
-) -> np.ndarray:
-    """Tell which regions have lines around them, and not chords as the middle of a crossing has.
-
-    Parameters
-    ----------
-    chords, sides
-        The chords, and the regions beside each.
-    areas, thickness
-        ``(regions,)`` square metres, and metres from the innermost place to the nearest line.
-    """
-    length = np.bincount(
-        sides.T.reshape(-1), np.tile(shapely.length(chords.lines), 2), minlength=len(areas)
-    )
-    # That of a rectangle.
-    outline = areas / np.maximum(thickness, NARROWEST / 4) + 4 * thickness
-    return np.asarray(length <= OPEN_SHARE * outline)
-
-
-def open_pieces(
-    chords: Chords,
-    sides: np.ndarray,
-    road: np.ndarray,
-    areas: np.ndarray,
-    thickness: np.ndarray,
-    thickest: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tell which other pieces are road by opening to road at their full width.
-
-    At both ends; or at one, if they are no deeper than that is wide, as where a lane ends.
-
-    Parameters
-    ----------
-    chords, sides
-        The chords, and the regions beside each.
-    road
-        ``(regions,)`` bool: what is road so far.
-    areas, thickness
-        ``(regions,)`` square metres, and metres from the innermost place to the nearest line.
-    thickest
-        Metres of thickness that no street here exceeds.
-
-    Returns
-    -------
-    opened, half_open
-        ``(regions,)`` bool each: road; open at one end, of which nothing tells whether it is.
-    """
-    count = len(road)
-    candidate = ~road & (thickness <= thickest)
-    mouth = shapely.length(chords.lines) / 2
-    usable = ~chords.lost & (sides > 0).all(axis=1) & (sides[:, 0] != sides[:, 1])
-    inner = usable & candidate[sides].all(axis=1)
-    inner &= mouth >= OPEN_MOUTH * thickness[sides].max(axis=1)
-    links = coo_array((np.ones(inner.sum()), tuple(sides[inner].T)), shape=(count, count))
-    group = connected_components(links, directed=False)[1]
-    doors = np.zeros(count, np.int64)
-    widest = np.zeros(count)
-    for near, far in ((0, 1), (1, 0)):
-        door = usable & road[sides[:, near]] & candidate[sides[:, far]]
-        door &= mouth >= OPEN_MOUTH * thickness[sides[:, far]]
-        np.add.at(doors, group[sides[door, far]], 1)
-        np.maximum.at(widest, sides[door, far], 2 * mouth[door])
-    # What is narrower than a carriageway is a median whose outline is open.
-    candidate &= thickness >= NARROWEST / 2
-    opened = candidate & ((doors[group] >= 2) | (areas < widest**2))
-    return opened, candidate & (doors[group] == 1) & ~opened
 
 
 def run_on_past_levels(
