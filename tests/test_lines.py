@@ -123,6 +123,7 @@ def test_counts(city, tmp_path, caplog):
         "unreadable_values": ["narrow"],
         "implausible": 0,
         "implausible_values": [],
+        "narrow": 0,
     }
     assert str(tmp_path) not in (tmp_path / "lines" / "sheet.json").read_text()
     assert "1 values of WIDTH are no number, such as narrow" in (tmp_path / "sheet.log").read_text()
