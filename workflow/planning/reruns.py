@@ -119,7 +119,12 @@ TABLE = (
         "of an added sheet its own steps, and from `dataset` on what all sheets share; `selection` "
         f"of all sheets where the added one is among the {teaching.MOST} that teach the looks",
     ),
-    Row(("imagery.crs", "imagery.nodata", "imagery.georeference"), _since("scenes")),
+    Row(("imagery.crs", "imagery.nodata"), _since("scenes")),
+    Row(
+        ("imagery.georeference",),
+        tuple(step for step in _since("scenes") if step != "project"),
+        "and `project` where the pictures keep a place",
+    ),
     Row(("imagery.bands", "imagery.scale", "tiles.*"), _OF_TILES),
     Row(("area.*",), ("tiles", "line tiles", *_since("masks"))),
     Row(
