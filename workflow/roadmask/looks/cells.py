@@ -27,8 +27,9 @@ Values = NDArray[np.float32]
 
 # Metres of a cell's edge.
 CELL_METRES = 0.6
-# Edge of a checkerboard's square in cells: wider than a street, narrower than a block.
-SQUARE_CELLS = 64
+# Edge of a checkerboard's square in cells: longer than most stretches of street that a label
+# leaves out, so that no network learns from the rest of what it judges.
+SQUARE_CELLS = 160
 # Of a meridian; only the size of the squares depends on it.
 METRES_PER_DEGREE = 111_320.0
 # The halves of a checkerboard.
