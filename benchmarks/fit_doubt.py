@@ -39,8 +39,10 @@ ASIDE = ((0, 1), (1, 0), (0, -1), (-1, 0))
 USUAL, LEAST_HALF = 0.97, 0.1
 # The same for those that are metres by a share, and for slivers, by what is left of them.
 LEAST_OF = {"cut": 250.0, "end": 250.0, "sliver": 2.0}
+# Where most tiles that show as much are bad: of those that hold little road many good ones do.
+HALF_OF = {"looks": 0.08, "false": 0.06, "lost": 0.05}
 # The pull of the weights to those in use, and the most that a weight may be.
-PULL, MOST = 1.0, 8.0
+PULL, MOST = 0.5, 8.0
 
 
 BESIDE, BESIDE_HALF = "beside", 0.3
@@ -96,7 +98,7 @@ def halves(values: pd.DataFrame, bad: NDArray[np.bool_]) -> dict[str, float]:
     found = {
         name: max(round(float(usual[name]), 2), LEAST_OF.get(name, LEAST_HALF)) for name in values
     }
-    return found | {BESIDE: BESIDE_HALF}
+    return found | {BESIDE: BESIDE_HALF} | HALF_OF
 
 
 def signs_of(values: pd.DataFrame, half: dict[str, float]) -> Values:

@@ -1,4 +1,4 @@
-"""Looks that contradict a label, or put all its outlines farther out or in."""
+"""Looks that contradict a label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from roadmask.quality.contradictions import contradicted, looks_loss
-from roadmask.quality.swollen import swollen
 from roadmask.style import UNKNOWN
 
 METRES, MARGIN = 0.15, 50
@@ -24,36 +23,6 @@ def street(half: int) -> np.ndarray:
 
 def looks(label: np.ndarray) -> np.ndarray:
     return np.where(label == 1, 0.95, 0.05).astype(np.float32)
-
-
-class TestSwollen:
-    @pytest.mark.parametrize("seen", [30, 42, 54, 70])
-    def test_the_share_that_is_gained_or_lost(self, seen):
-        found = swollen(street(50), looks(street(seen)), MARGIN, METRES)
-        assert found == pytest.approx(abs(seen - 50) / max(seen, 50), abs=0.03)
-
-    def test_a_right_outline_stays(self):
-        assert swollen(street(50), looks(street(50)), MARGIN, METRES) < 0.02
-
-    def test_of_a_street_beside_its_label_both_sides_say_the_opposite(self):
-        moved = np.roll(street(50), 10, axis=0)
-        assert swollen(street(50), looks(moved), MARGIN, METRES) < 0.05
-
-    def test_looks_that_tell_nothing_move_nothing_far(self):
-        for like in (np.full((300, 300), 0.5), np.full((300, 300), np.nan)):
-            assert swollen(street(50), like.astype(np.float32), MARGIN, METRES) < 0.1
-
-    @pytest.mark.parametrize("value", [0, 1, UNKNOWN])
-    def test_a_label_without_outlines_has_none_to_move(self, value):
-        label = np.full((300, 300), value, np.uint8)
-        assert swollen(label, looks(label), MARGIN, METRES) == 0
-
-    @given(
-        arrays(np.uint8, (24, 24), elements=st.sampled_from([0, 1, UNKNOWN])),
-        arrays(np.float32, (24, 24), elements=st.floats(0, 1, width=32)),
-    )
-    def test_a_share_is_one(self, label, like):
-        assert 0 <= swollen(label, like, 4, METRES) <= 1
 
 
 class TestContradicted:

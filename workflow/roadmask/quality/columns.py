@@ -77,8 +77,6 @@ class Evidence:
         bear out, 8 m wide.
     blind_excess
         By how much more of it there is than is usual on the sheet, -1 to 1.
-    unlike_road_share
-        Road in wide places that look like other ground.
     like_road_share
         Other ground that looks like road and goes on from it, lies in a strip along it, or has
         the shape of a street.
@@ -88,8 +86,6 @@ class Evidence:
         Road that looks surely like other ground.
     surely_road_share
         Other ground that looks surely like road.
-    swollen_share
-        Ground by which its road is to be expected wider or narrower on all sides.
     contrast
         How much more the inner side of the outlines looks like road than the outer, -1 to 1.
     far_share
@@ -127,12 +123,10 @@ class Evidence:
     misplaced_share: float = MISSING
     blind_share: float = MISSING
     blind_excess: float = MISSING
-    unlike_road_share: float = MISSING
     like_road_share: float = MISSING
     looks_loss: float = MISSING
     surely_other_share: float = MISSING
     surely_road_share: float = MISSING
-    swollen_share: float = MISSING
     contrast: float = MISSING
     far_share: float = MISSING
     off_road_share: float = MISSING

@@ -24,7 +24,6 @@ from roadmask.quality.likeness import Likeness, LooksScores
 from roadmask.quality.misplaced import misplaced, offset_chances, overlaps, sheet_loss
 from roadmask.quality.offset import REACH
 from roadmask.quality.sheet import Label, MapLines, Sheet
-from roadmask.quality.swollen import swollen
 from roadmask.quality.unmapped import THICK
 from roadmask.raster import read_window
 from roadmask.style import UNKNOWN
@@ -212,16 +211,12 @@ def weigh(
     found |= _contrast(sheet, banks, like, margin)
     found["blind_share"] = _beside(_blind(sheet, tile, label, banks, like, margin), base)
     if likeness.values is not None:
-        unmapped, unlike = likeness.contradicted(tile.x, tile.y, tile.size)
-        found["unlike_road_share"] = _area(road & unlike, base)
-        found["like_road_share"] = _beside(
-            int(np.count_nonzero((label[inner] == 0) & unmapped)), base
-        )
+        unmapped = (label[inner] == 0) & likeness.unmapped_on(tile.x, tile.y, tile.size)
+        found["like_road_share"] = _beside(int(np.count_nonzero(unmapped)), base)
         false, lost = contradicted(label[inner], like[inner])
         found["surely_other_share"] = _area(false, base)
         found["surely_road_share"] = _beside(int(np.count_nonzero(lost)), base)
         found["looks_loss"] = looks_loss(label, like, margin, sheet.metres)
-        found["swollen_share"] = swollen(label, like, margin, sheet.metres)
     if streets is not None:
         found |= _of_streets(sheet, tile, streets, base)
         found |= _of_ground(sheet, tile, streets, road, base)

@@ -22,7 +22,7 @@ from roadmask.quality.blocks import Blocks
 from roadmask.quality.misplaced import looks_scores
 from roadmask.quality.offset import LAGS, REACH, Correlation
 from roadmask.quality.sheet import Label, Sheet
-from roadmask.quality.unmapped import along_outlines, continued, disc, lone_streets
+from roadmask.quality.unmapped import along_outlines, continued, lone_streets
 from roadmask.raster import read_window
 from roadmask.style import UNKNOWN
 
@@ -38,8 +38,6 @@ STRIP = 1024
 LEAST_LIKENESS = 0.02
 # Metres over which the looks are averaged: one car does not make a roof of a street.
 SMOOTH_METRES = 1.0
-# Metres: the narrowest place in road that looks unlike road and is no car or shadow of a tree.
-UNLIKE_WIDTH = 4.8
 
 
 @dataclass(frozen=True)
@@ -71,15 +69,12 @@ class Likeness:
     unmapped
         ``(rows, columns)`` bool: other ground that looks like road and goes on from road,
         lies in a strip along it, or is a street that no road leads to.
-    unlike
-        ``(rows, columns)`` bool: wide places in road that look like other ground.
     pixels
         Edge of a cell.
     """
 
     values: Values | None
     unmapped: NDArray[np.bool_]
-    unlike: NDArray[np.bool_]
     pixels: int
 
     def on(self, x: int, y: int, width: int, height: int) -> Values:
@@ -87,11 +82,9 @@ class Likeness:
         like = np.full((height, width), np.nan, np.float32)
         return like if self.values is None else self._spread(self.values, like, x, y)
 
-    def contradicted(self, x: int, y: int, size: int) -> tuple[NDArray[np.bool_], ...]:
-        """Return in a square window what looks like road, and road that looks unlike road."""
-        nothing = np.zeros((size, size), bool)
-        grounds = (self.unmapped, self.unlike)
-        return tuple(self._spread(ground, nothing.copy(), x, y) for ground in grounds)
+    def unmapped_on(self, x: int, y: int, size: int) -> NDArray[np.bool_]:
+        """Return in a square window where other ground looks like a street."""
+        return self._spread(self.unmapped, np.zeros((size, size), bool), x, y)
 
     def _spread(self, cells: NDArray[Any], window: NDArray[Any], x: int, y: int) -> NDArray[Any]:
         """Write into a window what the cells in it hold."""
@@ -122,9 +115,8 @@ def read_likeness(sheet: Sheet, looks: DatasetReader, widest: float) -> Likeness
     """
     cells = read_cells(looks, sheet.grid)
     label = label_of_cells(sheet, cells)
-    nothing = np.zeros(label.shape, bool)
     if not np.isfinite(cells.values).any():
-        return Likeness(None, nothing, nothing, cells.pixels)
+        return Likeness(None, np.zeros(label.shape, bool), cells.pixels)
     metres = cells.pixels * sheet.metres
     smooth = cv2.GaussianBlur(log_odds(cells.values), (0, 0), max(0.5, SMOOTH_METRES / metres))
     return Likeness(
@@ -132,7 +124,6 @@ def read_likeness(sheet: Sheet, looks: DatasetReader, widest: float) -> Likeness
         continued(smooth, label, metres)
         | along_outlines(smooth, label, metres)
         | lone_streets(smooth, label, metres, widest * sheet.metres),
-        _unlike(smooth, label, metres),
         cells.pixels,
     )
 
@@ -203,13 +194,6 @@ def log_odds(likeness: Values) -> Values:
     """Return logarithms of odds, none of them surer than `LEAST_LIKENESS`, 0 for NaN."""
     bounded = np.clip(np.nan_to_num(likeness, nan=0.5), LEAST_LIKENESS, 1 - LEAST_LIKENESS)
     return np.asarray(np.log(bounded / (1 - bounded)))
-
-
-def _unlike(odds: Values, label: Label, metres: float) -> NDArray[np.bool_]:
-    """Find wide places in road that look like other ground."""
-    road = (label > 0) & (label != UNKNOWN) & (odds < 0)
-    width = disc(UNLIKE_WIDTH / 2, metres)
-    return np.asarray(cv2.morphologyEx(road.astype(np.uint8), cv2.MORPH_OPEN, width) > 0)
 
 
 @dataclass(frozen=True)
