@@ -124,9 +124,9 @@ class TestMisplaced:
 class TestSheetLoss:
     def test_across_a_street_it_is_lost_and_along_it_is_not(self):
         label = street(50, 30)
-        assert sheet_loss(Offset(10, 0, 0.2, 0.2, True, 9), label) == pytest.approx(0.5)
-        assert sheet_loss(Offset(-10, 0, 0.2, 0.2, True, 9), label) == pytest.approx(0.5)
-        assert sheet_loss(Offset(0, 10, 0.2, 0.2, True, 9), label) == 0
+        assert sheet_loss(Offset(10, 0, 0.2, 0.2, True, 99), label) == pytest.approx(0.5)
+        assert sheet_loss(Offset(-10, 0, 0.2, 0.2, True, 99), label) == pytest.approx(0.5)
+        assert sheet_loss(Offset(0, 10, 0.2, 0.2, True, 99), label) == 0
 
     @given(st.integers(-REACH, REACH), st.integers(-REACH, REACH), st.integers(0, 99))
     @settings(max_examples=25, deadline=None)
@@ -134,19 +134,20 @@ class TestSheetLoss:
         label = (np.random.default_rng(seed).random((WIDE, WIDE)) < 0.4).astype(np.uint8)
         both, either = overlaps(label)
         at = REACH - up, REACH + right
-        offset = Offset(right, up, 0.01, 0.01, True, 9)
+        offset = Offset(right, up, 0.01, 0.01, True, 99)
         assert sheet_loss(offset, label) == pytest.approx(1 - both[at] / either[at])
 
     def test_only_a_sure_offset_counts(self):
         label = street(50, 30)
         for offset in (
             None,
-            Offset(10, 0, 0.2, 0.2, False, 9),
-            Offset(2, 0, 0.8, 0.1, True, 9),
-            Offset(0.3, 0, 0.05, 0.05, True, 9),
+            Offset(10, 0, 0.2, 0.2, False, 99),
+            Offset(2, 0, 0.8, 0.1, True, 99),
+            Offset(0.3, 0, 0.05, 0.05, True, 99),
+            Offset(10, 0, 0.2, 0.2, True, 12),
         ):
             assert sheet_loss(offset, label) == 0
 
     def test_no_road_anywhere_loses_none(self):
-        offset = Offset(10, 0, 0.2, 0.2, True, 9)
+        offset = Offset(10, 0, 0.2, 0.2, True, 99)
         assert sheet_loss(offset, np.zeros((WIDE, WIDE), np.uint8)) == 0

@@ -569,13 +569,12 @@ class TestReference:
 
 
 class Drawn:
-    """A city of streets on 384 x 384 pixels of half a metre, its lines, label and picture."""
+    """A city of streets on pixels of half a metre, its lines, label and picture."""
 
-    size = 384
     metres = 0.5
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, size: int = 384) -> None:
+        self.root, self.size = root, size
         self.grid = Grid(self.size, self.size, Affine(0.5, 0, 500000, 0, -0.5, 4500000), UTM)
         self.road = streets(self.size, self.size, 128, 16)
         self.picture = np.stack([ground(self.size, self.size, band) for band in range(3)])
@@ -721,7 +720,7 @@ class TestCommand:
         assert "-" not in words
 
     def test_the_tiles_of_a_sheet_that_lies_off_are_doubted_as_they_lose_by_it(self, tmp_path):
-        city = Drawn(tmp_path)
+        city = Drawn(tmp_path, 768)
         label = np.roll(city.road, 6, 1).astype(np.uint8)
         rows = measure(city.made(label), tmp_path / "out")
         for name, row in rows.items():
