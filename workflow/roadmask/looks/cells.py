@@ -27,9 +27,9 @@ Values = NDArray[np.float32]
 
 # Metres of a cell's edge.
 CELL_METRES = 0.6
-# Edge of a checkerboard's square in cells: longer than most stretches of street that a label
-# leaves out, so that no network learns from the rest of what it judges.
-SQUARE_CELLS = 160
+# Edge of a checkerboard's square in cells. Larger ones see more of the streets that a label leaves
+# out, since no piece of them lies beside as a lesson, but teach less variety: as many false alarms.
+SQUARE_CELLS = 64
 # Of a meridian; only the size of the squares depends on it.
 METRES_PER_DEGREE = 111_320.0
 # The halves of a checkerboard.
