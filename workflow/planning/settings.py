@@ -593,7 +593,7 @@ class Augmentation(Section):
 class Training(Section):
     """How the network is trained. `roadmask.model.settings` has the same keys and defaults."""
 
-    epochs: Count = Field(default=32, description="passes over the training tiles, at most")
+    epochs: Count = Field(default=28, description="passes over the training tiles, at most")
     batch_size: Count = Field(default=4, description="crops a step")
     crop: Annotated[int, Field(ge=16, le=8192), AfterValidator(_check_crop)] = Field(
         default=128,
