@@ -396,20 +396,20 @@ class TestDoubt:
 
     def test_every_sign_has_its_value_and_can_be_the_reason(self):
         assert set(readings(FINE, Evidence(), PieceSums())) == set(SIGNS)
-        found = doubt(FINE, Evidence(misplaced_chance=1.0, open_share=0.05), PieceSums())
-        assert found.reason == SIGNS["offset"].words
+        found = doubt(FINE, Evidence(looks_loss=0.9, open_share=0.05), PieceSums())
+        assert found.reason == SIGNS["looks"].words
 
     def test_what_several_kinds_of_evidence_say_is_doubtful(self):
-        one = doubt(FINE, Evidence(misplaced_chance=1.0), PieceSums()).number
-        signs = Evidence(misplaced_chance=1.0, blind_excess=0.5, edge_shortfall=0.5)
+        one = doubt(FINE, Evidence(looks_loss=0.9), PieceSums()).number
+        signs = Evidence(looks_loss=0.9, surely_other_share=0.5, edge_shortfall=0.5)
         assert doubt(FINE, signs, PieceSums()).number > max(0.5, one)
 
     def test_what_can_not_be_seen_is_not_doubted(self):
         nothing = Shares(0.0, 1.0, 0.0, 0.0, 0.0)
-        assert doubt(nothing, Evidence(misplaced_chance=9.0), PieceSums()).number == 0
+        assert doubt(nothing, Evidence(looks_loss=0.9), PieceSums()).number == 0
 
     def test_a_fault_beside_a_tile_makes_it_doubtful_and_one_across_does_not(self):
-        bad = Evidence(misplaced_chance=1.0, misplaced_share=0.9, blind_excess=0.9)
+        bad = Evidence(looks_loss=1.0, like_road_share=0.9, blind_excess=0.9)
         tiles = [
             measured(row, column, bad if (row, column) == (1, 1) else Evidence())
             for row in range(3)

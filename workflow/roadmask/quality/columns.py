@@ -70,8 +70,6 @@ class Evidence:
         What its road would lose of its overlap if it lies off as the whole sheet does.
     misplaced_chance
         How likely it lies off by so much that it is bad.
-    misplaced_share
-        Road that is to be expected elsewhere, where each part of the tile may lie off by itself.
     blind_share
         Ground beside outlines that neither an edge of the picture nor the looks of both sides
         bear out, 8 m wide.
@@ -120,7 +118,6 @@ class Evidence:
     offset_m: float = MISSING
     sheet_loss: float = MISSING
     misplaced_chance: float = MISSING
-    misplaced_share: float = MISSING
     blind_share: float = MISSING
     blind_excess: float = MISSING
     like_road_share: float = MISSING

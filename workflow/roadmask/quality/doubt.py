@@ -65,30 +65,26 @@ class Doubt:
 
 
 # Logarithm of the odds where nothing speaks against a label.
-BASE = -5.77
+BASE = -6.26
 SIGNS = {
-    "offset": Sign("its outlines lie beside edges of the picture", 0.80, 0.58),
     # Not fitted, as nothing planted moves a whole sheet: its offset is known to a pixel.
     "sheet_off": Sign("all labels of its sheet lie beside the picture", 8.0, 0.1),
-    "misplaced": Sign("parts of it lie beside the picture", 0.19, 0.1),
-    "blind": Sign("less bears its outlines out than elsewhere on the sheet", 3.82, 0.1),
-    "agreement": Sign("its outlines follow edges less than elsewhere on the sheet", 2.91, 0.21),
-    "like_road": Sign("ground looks like road where it has none", 3.63, 0.14),
-    "looks": Sign("what looks like road lies elsewhere", 2.0, 0.08),
-    "false": Sign("its road surely looks like other ground", 2.5, 0.06),
-    "lost": Sign("ground surely looks like road where it has none", 2.0, 0.05),
+    "blind": Sign("less bears its outlines out than elsewhere on the sheet", 1.75, 0.1),
+    "agreement": Sign("its outlines follow edges less than elsewhere on the sheet", 2.63, 0.22),
+    "like_road": Sign("ground looks like road where it has none", 3.18, 0.1),
+    "looks": Sign("what looks like road lies elsewhere", 2.16, 0.08),
+    "false": Sign("its road surely looks like other ground", 3.07, 0.06),
+    "lost": Sign("ground surely looks like road where it has none", 1.90, 0.05),
     "unknown": Sign("much of it is not known", 3.95, 0.1),
-    "thick": Sign("its road is wider than streets are here", 1.37, 0.75),
-    "sliver": Sign("a pixel more or less makes much of its road", 2.50, 2),
-    "far": Sign("its road lies far from any centerline", 1.49, 0.1),
-    "off_road": Sign("centerlines run where it has no road", 0.86, 0.1),
-    "attribute": Sign("its streets have another width than their attribute says", 0.57, 0.1),
-    "outer_lines": Sign("street lines run where it has no road", 3.83, 0.1),
-    "inner_lines": Sign("street lines run inside its road", 3.13, 0.1),
-    "cut": Sign("ground was cut off its road at a gap", 2.98, 250),
-    "beside": Sign("labels beside it are doubtful", 1.79, 0.3),
-    "end": Sign("its road ends where lines do", 0.67, 250),
-    "close_call": Sign("the rule that decided it was a close call", 0.85, 0.1),
+    "thick": Sign("its road is wider than streets are here", 1.39, 0.78),
+    "sliver": Sign("a pixel more or less makes much of its road", 3.78, 2),
+    "far": Sign("its road lies far from any centerline", 0.98, 0.1),
+    "attribute": Sign("its streets have another width than their attribute says", 0.52, 0.1),
+    "outer_lines": Sign("street lines run where it has no road", 5.34, 0.1),
+    "inner_lines": Sign("street lines run inside its road", 3.21, 0.1),
+    "cut": Sign("ground was cut off its road at a gap", 2.97, 250),
+    "beside": Sign("labels beside it are doubtful", 1.08, 0.3),
+    "close_call": Sign("the rule that decided it was a close call", 0.74, 0.1),
 }
 
 
@@ -113,9 +109,7 @@ def doubt(shares: Shares, evidence: Evidence, pieces: PieceSums) -> Doubt:
 def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str, float]:
     """Return the value of every kind of evidence, the more the worse; NaN where it is missing."""
     return {
-        "offset": evidence.misplaced_chance,
         "sheet_off": evidence.sheet_loss,
-        "misplaced": evidence.misplaced_share,
         "blind": evidence.blind_excess,
         "agreement": evidence.edge_shortfall,
         "like_road": evidence.like_road_share,
@@ -127,14 +121,12 @@ def readings(shares: Shares, evidence: Evidence, pieces: PieceSums) -> dict[str,
         # Of the road that stays: twice as much, and ten times, are far apart.
         "sliver": evidence.sliver_share / max(1 - evidence.sliver_share, LEAST_ROAD),
         "far": evidence.far_share,
-        "off_road": evidence.off_road_share,
         # Where the width jumps, levels or yards join the street: the attribute says nothing new.
         "attribute": evidence.attribute_share - evidence.jump_share,
         "outer_lines": evidence.outer_line_share,
         "inner_lines": evidence.inner_line_share,
         # Metres of throats weigh by the road that is left.
         "cut": pieces.cut_width_m / max(shares.road_share, LEAST_ROAD),
-        "end": pieces.end_width_m / max(shares.road_share, LEAST_ROAD),
         "beside": evidence.doubt_beside,
         "close_call": pieces.doubtful_share,
     }

@@ -21,7 +21,7 @@ from roadmask.quality.contradictions import contradicted, looks_loss
 from roadmask.quality.edges import length as edge_length
 from roadmask.quality.edges import outline_edges, picture_edges
 from roadmask.quality.likeness import Likeness, LooksScores
-from roadmask.quality.misplaced import misplaced, offset_chances, overlaps, sheet_loss
+from roadmask.quality.misplaced import misplaced, sheet_loss
 from roadmask.quality.offset import REACH
 from roadmask.quality.sheet import Label, MapLines, Sheet
 from roadmask.quality.unmapped import THICK
@@ -237,28 +237,11 @@ def _of_edges(sheet: Sheet, tile: Tile, blocks: Blocks, looks: LooksScores) -> d
     where = misplaced(around, looks.on(tile, AROUND), label, sheet.metres)
     found = {"offset_m": where.offset * sheet.metres, "misplaced_chance": where.chance}
     found["sheet_loss"] = sheet_loss(blocks.offset, label)
-    found["misplaced_share"] = _misplaced_share(sheet, tile, blocks, looks)
     here = blocks.on(tile)
     if here.outline > 0:
         found["edge_agreement"] = here.agreement
         found["edge_loss"] = float(here.scores.max()) / here.outline - here.agreement
     return found
-
-
-def _misplaced_share(sheet: Sheet, tile: Tile, blocks: Blocks, looks: LooksScores) -> float:
-    """Return what a tile must be expected to lose where each part of it may lie off by itself."""
-    both = either = 0.0
-    size = blocks.size
-    for y in range(tile.y, min(tile.y + tile.size, sheet.grid.height), size):
-        for x in range(tile.x, min(tile.x + tile.size, sheet.grid.width), size):
-            part = Tile(tile.name, 0, 0, x, y, size)
-            around = blocks.on(part, AROUND)
-            label = sheet.label(x - REACH, y - REACH, size + 2 * REACH, size + 2 * REACH)
-            chances = offset_chances(around, looks.on(part, AROUND), sheet.metres)
-            common, union = overlaps(label)
-            both += float((chances * common).sum())
-            either += float((chances * union).sum())
-    return (either - both) / max(either, LEAST_ROAD * tile.size**2)
 
 
 def _blind(
