@@ -233,7 +233,7 @@ class TestFit:
 
 @pytest.mark.slow
 def test_the_tenth_that_is_doubted_most_holds_the_bad_labels(tmp_path):
-    """In one of the demo cities that the weights were fitted to."""
+    """In a demo city that the weights were not fitted to."""
     folder = tmp_path / "city"
     planted_faults.build(folder, 23, 0.1)
     caught = possible = 0
