@@ -3,7 +3,7 @@
 Where a map lies beside the picture, both sides of its streets do so together, and what lies
 between them looks like road somewhere else than the label says. Every offset within reach is
 an explanation of what is seen; how likely it is tell the edges (`roadmask.quality.offset`)
-and the looks of the ground (`roadmask.quality.appearance`) of the tile and around it, after
+and the looks of the ground (`roadmask.quality.likeness`) of the tile and around it, after
 Bayes' rule. What an offset would cost the label is its overlap with itself, moved by it:
 where streets are straight an offset along them costs nothing, where only a sliver of road
 is left a small one costs all.
