@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from roadmask.__main__ import prepare_process
 
@@ -16,7 +16,14 @@ REAL_DATA = Path(os.environ.get("ROADMASK_DATA", REPOSITORY.parent / "shared" / 
 
 # The same examples every time, so that a commit's tests don't hang on luck. New ones are
 # searched with HYPOTHESIS_PROFILE=search.
-settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile(
+    "same",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    # How long drawing examples takes hangs on what else the machine does.
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile("search", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
