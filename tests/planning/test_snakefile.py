@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
+from shapely import LineString
 from snakemake.api import SnakemakeApi
 from snakemake.rules import Rule
 from snakemake.settings.enums import Quietness
 from snakemake.settings.types import OutputSettings, ResourceSettings
-from working_folder import REPOSITORY, Folder, pictures, write_card
+from working_folder import REPOSITORY, Folder, pictures, write_card, write_layer
 
 from planning import reruns
 from planning.plan import LABEL_KEYS, Plan, summary
@@ -315,7 +316,8 @@ def test_half_a_map_beside_a_ready_model_is_told_of(own_folder: Folder) -> None:
     for drawn, is_told in ((["centerlines"], True), (["centerlines", "street_lines"], False)):
         layers = {name: {"path": f"{name}.geojson"} for name in drawn}
         for name in drawn:
-            (own_folder.path / f"{name}.geojson").touch()
+            path = own_folder.path / f"{name}.geojson"
+            write_layer(path, LineString([(0, 0), (1000, 0)]))
         own_folder.write_config({"dataset": "own", "prediction": prediction} | layers)
         done = own_folder.snakemake("--dry-run")
         assert done.returncode == 0, done.stdout

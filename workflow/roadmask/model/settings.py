@@ -249,7 +249,7 @@ class TrainingSettings:
         The random changes.
     """
 
-    epochs: int = 32
+    epochs: int = 28
     batch_size: int = 4
     crop: int = 128
     learning_rate: float = 0.002
