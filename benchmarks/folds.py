@@ -27,12 +27,11 @@ sys.path.insert(0, str(REPOSITORY / "workflow"))
 
 from planning.checks import load  # noqa: E402
 from planning.plan import Plan  # noqa: E402
+from planning.teaching import chosen  # noqa: E402
 from roadmask.__main__ import main as roadmask  # noqa: E402
 from roadmask.looks.cells import HALVES  # noqa: E402
 
 EXAMPLE = REPOSITORY / "examples" / "aerial_roads.yaml"
-# Pictures that the networks for the looks learn from, at most.
-MOST_SHEETS = 16
 
 
 @dataclass(frozen=True)
@@ -204,7 +203,7 @@ def main() -> None:
     names = sorted(folds.plan.training)
     for name in names:
         folds.prepare(name)
-    networks = folds.learn_looks(names[:MOST_SHEETS])
+    networks = folds.learn_looks(chosen(names))
     for name in names:
         folds.select(name, networks)
     order = np.random.default_rng(arguments.seed).permutation(len(names))

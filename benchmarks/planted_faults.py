@@ -380,12 +380,8 @@ def learn_looks(folder: Path, out: Path) -> list[Path]:
     for half, network in zip(HALVES, networks, strict=True):
         if not network.exists():
             call(
-                *(
-                    "learn-looks",
-                    *pictures,
-                    "--masks",
-                    *[out / f"{tif.stem}.tif" for tif in pictures],
-                ),
+                *("learn-looks", *pictures, "--masks"),
+                *[out / f"{tif.stem}.tif" for tif in pictures],
                 *("--half", half, "--imagery.bands=1,2,3", "--output", network),
                 *("--log", out / "log.txt"),
             )

@@ -22,8 +22,10 @@ from roadmask.__main__ import main
 from roadmask.grid import Grid
 from roadmask.looks import learning, seeing
 from roadmask.looks.cells import (
+    CERTAIN,
     HALVES,
     SQUARE_CELLS,
+    UNSEEN,
     Part,
     cell_grid,
     cell_pixels,
@@ -246,8 +248,8 @@ def test_the_networks_see_a_street_that_the_label_leaves_out(sheet, taught, tmp_
     assert main(see_command(sheet[0], taught, output)) == 0
     with rasterio.open(output) as written:
         assert Grid.from_dataset(written) == cell_grid(grid_of())
-        assert written.nodata == seeing.UNSEEN
-        likeness = written.read(1).astype(float) / seeing.CERTAIN
+        assert written.nodata == UNSEEN
+        likeness = written.read(1).astype(float) / CERTAIN
     truth = streets(all_of_them=True)[2::4, 2::4] > 0
     said = likeness > 0.5
     assert (said & truth).sum() / (said | truth).sum() > 0.9
@@ -329,7 +331,7 @@ def test_nothing_is_said_where_nothing_could_be_learned(sheet, network, tmp_path
     output = tmp_path / "scene.tif"
     assert main(see_command(scene, networks, output)) == 0
     with rasterio.open(output) as written:
-        assert (written.read(1) == seeing.UNSEEN).all()
+        assert (written.read(1) == UNSEEN).all()
 
 
 def test_ground_without_picture_stays_unseen(taught, tmp_path):
@@ -340,8 +342,8 @@ def test_ground_without_picture_stays_unseen(taught, tmp_path):
     assert main(see_command(scene, taught, output)) == 0
     with rasterio.open(output) as written:
         likeness = written.read(1)
-    assert (likeness[:, :100] == seeing.UNSEEN).all()
-    assert (likeness[:, 100:] <= seeing.CERTAIN).all()
+    assert (likeness[:, :100] == UNSEEN).all()
+    assert (likeness[:, 100:] <= CERTAIN).all()
 
 
 def test_a_broken_network_is_named(sheet, taught, tmp_path, caplog):

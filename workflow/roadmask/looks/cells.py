@@ -34,6 +34,8 @@ SQUARE_CELLS = 64
 METRES_PER_DEGREE = 111_320.0
 # The halves of a checkerboard.
 HALVES = ("even", "odd")
+# Of the raster of looks: probabilities 0 to 1 are bytes up to the first, the second is no answer.
+CERTAIN, UNSEEN = 254, 255
 
 
 @dataclass(frozen=True)

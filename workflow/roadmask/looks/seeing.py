@@ -18,14 +18,20 @@ from roadmask.errors import InputError
 from roadmask.grid import Grid
 from roadmask.imagery import Scale, check_imagery
 from roadmask.looks import cells
-from roadmask.looks.cells import HALVES, Part, Values, cell_grid, half_of, read_cells
+from roadmask.looks.cells import (
+    CERTAIN,
+    HALVES,
+    UNSEEN,
+    Part,
+    Values,
+    cell_grid,
+    half_of,
+    read_cells,
+)
 from roadmask.raster import cog_writer, environment
 
 # Of the network, and the property that tells whether it learned anything.
 CELLS, PROBABILITY, TAUGHT = "cells", "probability", "roadmask_taught"
-# Probabilities 0 to 1 are stored as bytes up to this one.
-CERTAIN = 254
-UNSEEN = 255
 # Cells of a window's edge, and around it those that bear on the ones in it. Both are multiples
 # of what the network takes at a time.
 WINDOW, AROUND, STRIDE = 512, 96, 16

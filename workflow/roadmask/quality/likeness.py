@@ -18,6 +18,7 @@ from rasterio.io import DatasetReader
 
 from roadmask.errors import InputError
 from roadmask.grid import Grid, Tile
+from roadmask.looks.cells import CERTAIN, UNSEEN
 from roadmask.quality.blocks import Blocks
 from roadmask.quality.misplaced import looks_scores
 from roadmask.quality.offset import LAGS, REACH, Correlation
@@ -28,8 +29,6 @@ from roadmask.style import UNKNOWN
 
 Values = NDArray[np.float32]
 
-# The byte of ground that looks surely like road, and of ground of which nothing is known.
-SURE, NOT_KNOWN = 254, 255
 # Cells of a sheet at most, so that memory doesn't grow with its pixels.
 MOST_CELLS = 4_000_000
 # Pixels of a sheet that are read at a time, in rows.
@@ -134,7 +133,7 @@ def read_cells(looks: DatasetReader, grid: Grid) -> Cells:
     Parameters
     ----------
     looks
-        Bytes, a pixel a cell: 0 to `SURE` as it looks like road, else `NOT_KNOWN`.
+        Bytes, a pixel a cell: 0 to `CERTAIN` as it looks like road, else `UNSEEN`.
     grid
         The sheet's pixels.
 
@@ -151,12 +150,12 @@ def read_cells(looks: DatasetReader, grid: Grid) -> Cells:
     for row in range(0, rows, strip):
         count = min(strip, rows - row)
         window = (0, row * factor, columns * factor, count * factor)
-        bytes_ = read_window(looks, *window, fill=NOT_KNOWN)[0]
+        bytes_ = read_window(looks, *window, fill=UNSEEN)[0]
         parts = bytes_.reshape(count, factor, columns, factor)
-        known = parts != NOT_KNOWN
+        known = parts != UNSEEN
         total = np.where(known, parts, 0).sum(axis=(1, 3), dtype=np.float32)
         number = known.sum(axis=(1, 3))
-        mean = total / np.maximum(number, 1) / SURE
+        mean = total / np.maximum(number, 1) / CERTAIN
         values[row : row + count] = np.where(number > 0, mean, np.nan)
     return Cells(values, pixels * factor)
 
