@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
+from scipy.special import expit, logit
 
 from roadmask.__main__ import main
 from roadmask.grid import Grid
@@ -283,6 +284,32 @@ def test_a_network_sees_the_same_wherever_its_window_begins(taught):
     np.testing.assert_allclose(
         network(cells[step:])[around:-around, around:-around], inner, atol=1e-4
     )
+
+
+def test_a_place_is_seen_from_all_sides():
+    from_above = np.repeat(np.linspace(0.1, 0.9, 32, dtype=np.float32)[:, None], 48, axis=1)
+
+    def network(values: np.ndarray) -> np.ndarray:
+        # Says what the cell holds, and more of the row it happens to be in.
+        rows = np.linspace(2, -2, values.shape[0])[:, None]
+        return (1 / (1 + np.exp(-(rows + logit(values[..., 0]))))).astype(np.float32)
+
+    seen = seeing.from_all_sides(network, from_above[..., np.newaxis])
+    # Top and bottom, left and right outweigh each other.
+    np.testing.assert_allclose(seen, from_above, atol=1e-4)
+    once = network(from_above[..., np.newaxis])
+    assert np.abs(once - from_above).max() > 0.2
+
+
+def test_one_look_outvotes_no_other():
+    turns = iter([1.0, 0.1, 0.1, 0.1])
+
+    def network(values: np.ndarray) -> np.ndarray:
+        return np.full(values.shape[:2], next(turns), np.float32)
+
+    seen = seeing.from_all_sides(network, np.zeros((16, 16, 4), np.float32))
+    expected = expit((logit(1 - seeing.LEAST) + 3 * logit(0.1)) / 4)
+    np.testing.assert_allclose(seen, expected, atol=1e-4)
 
 
 def test_the_same_lessons_teach_the_same(sheet, taught, network, monkeypatch, tmp_path):

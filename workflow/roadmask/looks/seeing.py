@@ -35,6 +35,8 @@ CELLS, PROBABILITY, TAUGHT = "cells", "probability", "roadmask_taught"
 # Cells of a window's edge, and around it those that bear on the ones in it. Both are multiples
 # of what the network takes at a time.
 WINDOW, AROUND, STRIDE = 512, 96, 16
+# A probability that is nearer to 0 or 1 counts as this one: no single look outvotes the others.
+LEAST = 1 / 256
 
 Network = Callable[[Values], Values]
 
@@ -157,5 +159,33 @@ def see(
     padded = np.pad(values, [*fitting, (0, 0)], mode="edge")
     # The half that one network learned from is judged by the other.
     half = half_of(grid.window(part.column, part.row, part.columns, part.rows))
-    likeness = np.where(half == 0, second(padded)[own], first(padded)[own])
+    likeness = np.where(
+        half == 0, from_all_sides(second, padded)[own], from_all_sides(first, padded)[own]
+    )
     return np.where(seen[own], np.rint(likeness * CERTAIN), UNSEEN).astype(np.uint8)
+
+
+def from_all_sides(network: Network, values: Values) -> Values:
+    """Judge cells turned by each quarter, and return what the mean of the odds says.
+
+    What a network says of a place by chance differs by how the place is turned; what it knows
+    does not (test-time augmentation).
+
+    Parameters
+    ----------
+    network
+        The network.
+    values
+        ``(rows, columns, values)``; both sides are multiples of `STRIDE`.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(rows, columns)`` probabilities.
+    """
+    odds = np.zeros(values.shape[:2], np.float32)
+    for quarters in range(4):
+        turned = network(np.ascontiguousarray(np.rot90(values, quarters)))
+        likeness = np.rot90(turned, -quarters).clip(LEAST, 1 - LEAST)
+        odds += np.log(likeness / (1 - likeness))
+    return np.asarray(1 / (1 + np.exp(-odds / 4)), np.float32)
