@@ -36,9 +36,10 @@ Values = NDArray[np.float64]
 # Where the tiles beside one lie.
 ASIDE = ((0, 1), (1, 0), (0, -1), (-1, 0))
 # What good labels stay below nearly always, and the least that a half may be.
-USUAL, LEAST_HALF = 0.97, 0.1
-# The same for those that are metres by a share, and for slivers, by what is left of them.
-LEAST_OF = {"cut": 250.0, "sliver": 2.0}
+USUAL, LEAST_HALF = 0.97, 0.05
+# The same for those that are metres by a share, for slivers, by what is left of them, and for
+# what no city teaches.
+LEAST_OF = {"cut": 250.0, "sliver": 2.0, "sheet_off": 0.1}
 # Where most tiles that show as much are bad: of those that hold little road many good ones do.
 HALF_OF = {"looks": 0.08, "false": 0.06, "lost": 0.05}
 # The pull of the weights to those in use, and the most that a weight may be.

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from roadmask.quality.columns import BY_CHANCE
 from roadmask.quality.contradictions import contradicted, looks_loss
 from roadmask.style import UNKNOWN
 
@@ -39,15 +40,28 @@ class TestLooksLoss:
         seen = street(50)
         seen[:, 120:160] = 0
         lost = looks_loss(street(50), looks(seen), MARGIN, METRES)
-        # Six pixels along both sides of the street count as right.
-        assert lost == pytest.approx(0.2 * 88 / 100, abs=0.01)
+        # Six pixels along both sides of the street count as right. Half of the tile is road.
+        measured = 0.5 / (0.5 + BY_CHANCE)
+        assert lost == pytest.approx(0.2 * 88 / 100 * measured, abs=0.01)
         both = looks_loss(seen, looks(street(50)), MARGIN, METRES)
         # And as many along both ends of the gap.
-        assert both == pytest.approx(0.2 - 2 * 6 / 200, abs=0.01)
+        assert both == pytest.approx((0.2 - 2 * 6 / 200) * measured, abs=0.01)
 
     def test_what_lies_along_outlines_counts_as_right(self):
         assert looks_loss(street(50), looks(street(55)), MARGIN, METRES) == 0
         assert looks_loss(street(50), looks(street(70)), MARGIN, METRES) > 0.1
+
+    def test_what_looks_get_wrong_by_chance_says_little_of_little_road(self):
+        """Ten cells are far from a street that is missing, though both outweigh the road."""
+        little = np.zeros((300, 300), np.uint8)
+        little[MARGIN : MARGIN + 2, MARGIN:-MARGIN] = 1
+        specks, missing = little.copy(), little.copy()
+        specks[150:160, 150:166] = 1
+        missing[120:180] = 1
+        by_chance = looks_loss(little, looks(specks), MARGIN, METRES)
+        by_street = looks_loss(little, looks(missing), MARGIN, METRES)
+        assert by_chance < 0.1
+        assert by_street > 0.8
 
     def test_where_nothing_is_known_nothing_is_wrong(self):
         nothing = np.full((300, 300), np.nan, np.float32)

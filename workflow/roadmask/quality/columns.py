@@ -16,6 +16,8 @@ DECIMALS = 6
 MISSING = math.nan
 # A tile with less road than this share of it is measured against this much.
 LEAST_ROAD = 0.02
+# Share of a tile that looks get wrong by chance, much or little road as it may have.
+BY_CHANCE = 0.03
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Evidence:
 
     Shares of road are of the tile's road, or of a fiftieth of the tile where there is less.
     Shares of ground beside it are of that road and this ground together. All are from 0 to 1.
+    What the looks contradict is measured against 3 % of the tile besides, which they get wrong
+    by chance.
 
     Attributes
     ----------

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from roadmask.quality.columns import LEAST_ROAD
+from roadmask.quality.columns import BY_CHANCE, LEAST_ROAD
 from roadmask.quality.sheet import Label
 from roadmask.style import UNKNOWN
 
@@ -59,7 +59,7 @@ def looks_loss(label: Label, like: Values, margin: int, metres: float) -> float:
     -------
     float
         1 less the intersection over union of the road by label and by looks, where what is
-        next to an outline counts as right: 0 to 1.
+        next to an outline counts as right and `BY_CHANCE` of the tile besides: 0 to 1.
     """
     road, other = (label > 0) & (label != UNKNOWN), label == 0
     reach = max(1, round(BLURRED / metres))
@@ -69,4 +69,5 @@ def looks_loss(label: Label, like: Values, margin: int, metres: float) -> float:
     seen = np.where(road | other, like > 0.5, False) | (road & np.isnan(like))
     wrong = int(np.count_nonzero(((seen != road) & (blurred == 0))[inner]))
     either = int(np.count_nonzero((seen | road)[inner]))
-    return float(wrong / max(either, LEAST_ROAD * road[inner].size))
+    size = road[inner].size
+    return float(wrong / (max(either, LEAST_ROAD * size) + BY_CHANCE * size))

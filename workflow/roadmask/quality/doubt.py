@@ -65,26 +65,26 @@ class Doubt:
 
 
 # Logarithm of the odds where nothing speaks against a label.
-BASE = -6.26
+BASE = -6.44
 SIGNS = {
     # Not fitted, as nothing planted moves a whole sheet: its offset is known to a pixel.
     "sheet_off": Sign("all labels of its sheet lie beside the picture", 8.0, 0.1),
-    "blind": Sign("less bears its outlines out than elsewhere on the sheet", 1.75, 0.1),
-    "agreement": Sign("its outlines follow edges less than elsewhere on the sheet", 2.63, 0.22),
-    "like_road": Sign("ground looks like road where it has none", 3.18, 0.1),
-    "looks": Sign("what looks like road lies elsewhere", 2.16, 0.08),
-    "false": Sign("its road surely looks like other ground", 3.07, 0.06),
-    "lost": Sign("ground surely looks like road where it has none", 1.90, 0.05),
-    "unknown": Sign("much of it is not known", 3.95, 0.1),
-    "thick": Sign("its road is wider than streets are here", 1.39, 0.78),
-    "sliver": Sign("a pixel more or less makes much of its road", 3.78, 2),
-    "far": Sign("its road lies far from any centerline", 0.98, 0.1),
-    "attribute": Sign("its streets have another width than their attribute says", 0.52, 0.1),
-    "outer_lines": Sign("street lines run where it has no road", 5.34, 0.1),
-    "inner_lines": Sign("street lines run inside its road", 3.21, 0.1),
-    "cut": Sign("ground was cut off its road at a gap", 2.97, 250),
-    "beside": Sign("labels beside it are doubtful", 1.08, 0.3),
-    "close_call": Sign("the rule that decided it was a close call", 0.74, 0.1),
+    "blind": Sign("less bears its outlines out than elsewhere on the sheet", 1.23, 0.05),
+    "agreement": Sign("its outlines follow edges less than elsewhere on the sheet", 3.05, 0.22),
+    "like_road": Sign("ground looks like road where it has none", 2.97, 0.05),
+    "looks": Sign("what looks like road lies elsewhere", 3.16, 0.08),
+    "false": Sign("its road surely looks like other ground", 3.69, 0.06),
+    "lost": Sign("ground surely looks like road where it has none", 1.95, 0.05),
+    "unknown": Sign("much of it is not known", 3.95, 0.05),
+    "thick": Sign("its road is wider than streets are here", 0.87, 0.78),
+    "sliver": Sign("a pixel more or less makes much of its road", 4.89, 2),
+    "far": Sign("its road lies far from any centerline", 0.72, 0.05),
+    "attribute": Sign("its streets have another width than their attribute says", 0.62, 0.05),
+    "outer_lines": Sign("street lines run where it has no road", 5.93, 0.05),
+    "inner_lines": Sign("street lines run inside its road", 2.79, 0.05),
+    "cut": Sign("ground was cut off its road at a gap", 2.79, 250),
+    "beside": Sign("labels beside it are doubtful", 0.70, 0.3),
+    "close_call": Sign("the rule that decided it was a close call", 0.58, 0.05),
 }
 
 

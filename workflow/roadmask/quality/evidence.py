@@ -16,7 +16,7 @@ from roadmask.grid import Grid, Tile
 from roadmask.quality import alongside
 from roadmask.quality.alongside import LabelWindow, Places, Steadiness
 from roadmask.quality.blocks import AROUND, Blocks
-from roadmask.quality.columns import LEAST_ROAD, Evidence
+from roadmask.quality.columns import BY_CHANCE, LEAST_ROAD, Evidence
 from roadmask.quality.contradictions import contradicted, looks_loss
 from roadmask.quality.edges import length as edge_length
 from roadmask.quality.edges import outline_edges, picture_edges
@@ -212,10 +212,11 @@ def weigh(
     found["blind_share"] = _beside(_blind(sheet, tile, label, banks, like, margin), base)
     if likeness.values is not None:
         unmapped = (label[inner] == 0) & likeness.unmapped_on(tile.x, tile.y, tile.size)
-        found["like_road_share"] = _beside(int(np.count_nonzero(unmapped)), base)
+        besides = base + BY_CHANCE * tile.size**2
+        found["like_road_share"] = _beside(int(np.count_nonzero(unmapped)), besides)
         false, lost = contradicted(label[inner], like[inner])
-        found["surely_other_share"] = _area(false, base)
-        found["surely_road_share"] = _beside(int(np.count_nonzero(lost)), base)
+        found["surely_other_share"] = _area(false, besides)
+        found["surely_road_share"] = _beside(int(np.count_nonzero(lost)), besides)
         found["looks_loss"] = looks_loss(label, like, margin, sheet.metres)
     if streets is not None:
         found |= _of_streets(sheet, tile, streets, base)
