@@ -18,13 +18,13 @@ from planning.checks import load
 configfile: f"{workflow.basedir}/config.yaml"
 
 
+logger.addFilter(shorten)
 PLAN = Plan(load(config), Path(workflow.basedir, "workflow"))
 PLAN.require_label_rasters()
 PLAN.require_bands_of_network()
 if workflow.is_main_process:
     # Spawned jobs of what was planned read these themselves.
     PLAN.require_layers()
-logger.addFilter(shorten)
 plan_alone(workflow, Path(PLAN.settings.results), logger.warning)
 for remark in PLAN.remarks:
     logger.warning(remark)

@@ -23,7 +23,6 @@ from roadmask.__main__ import main
 from roadmask.grid import Grid
 from roadmask.looks import learning, seeing
 from roadmask.looks.cells import (
-    CERTAIN,
     HALVES,
     SQUARE_CELLS,
     UNSEEN,
@@ -36,6 +35,7 @@ from roadmask.looks.cells import (
     read_cells,
 )
 from roadmask.looks.learning import CROP, Lesson, can_learn, read_lessons
+from roadmask.probability import CERTAIN
 from roadmask.raster import write_cog
 from roadmask.style import UNKNOWN
 

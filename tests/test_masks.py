@@ -760,6 +760,19 @@ def test_road_whose_centerline_lies_in_the_halo_is_road_on_the_sheet(city, gap):
     assert iou(label(alone, lines, city.centerlines), city.truth()[sheet]) == 0
 
 
+def test_a_leak_in_the_halo_floods_no_block_of_the_sheet(city):
+    """To the plain rule a larger window is worse: the sheet alone would have been right."""
+    gap = Point(1.5 * city.step_x, city.step_y + 8).buffer(2)
+    lines = without(city.lines, gap)
+    # The block's upper half, the street above it, and what lies beyond.
+    top, bottom = 0, round((220 - 1.5 * city.step_y) / PIXEL)
+    sheet = city.grid.window(0, top, city.grid.width, bottom - top)
+    truth = city.truth()[top:bottom]
+    assert iou(plain_rule(sheet, lines, city.centerlines), truth) > 0.95
+    assert iou(plain_rule(city.grid, lines, city.centerlines)[top:bottom], truth) < 0.8
+    assert iou(label(city.grid, lines, city.centerlines)[top:bottom], truth) > 0.998
+
+
 def test_a_roadbed_without_a_centerline_that_opens_at_full_width_is_road(city):
     # One more street between two others, drawn by its lines, missing among the centerlines.
     slot = box(1.5 * city.step_x - 5, 80, 1.5 * city.step_x + 5, 160)

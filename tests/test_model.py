@@ -38,7 +38,6 @@ from roadmask.model.history import Epoch, best_row, is_over, learning_rate
 from roadmask.model.losses import MaskedLoss
 from roadmask.model.making import make_model
 from roadmask.model.metrics import (
-    STEPS,
     confusions_of,
     iou_of,
     judge_confusion,
@@ -52,6 +51,7 @@ from roadmask.model.networks.unet import unet
 from roadmask.model.pipeline import Split, TrainingStream, validation_batches
 from roadmask.model.settings import LOSSES, TrainingSettings, no_augmentation
 from roadmask.model.validation import Validator
+from roadmask.probability import CERTAIN
 
 
 def row(epoch, mean=0.5, val_loss=1.0):
@@ -222,25 +222,25 @@ class TestMetrics:
     @settings(max_examples=20, deadline=None)
     @given(
         truth=arrays(np.uint8, 40, elements=st.integers(0, 1)),
-        steps=arrays(np.uint8, 40, elements=st.sampled_from([0, 1, 60, 127, 128, 200, STEPS])),
+        steps=arrays(np.uint8, 40, elements=st.sampled_from([0, 1, 60, 127, 128, 200, CERTAIN])),
     )
     def test_each_threshold_has_the_confusion_that_comparing_gives(self, truth, steps):
-        histogram = np.zeros((2, STEPS + 1), np.int64)
+        histogram = np.zeros((2, CERTAIN + 1), np.int64)
         np.add.at(histogram, (truth, steps), 1)
         confusions = confusions_of(histogram)
-        for threshold in (1, 90, STEPS):
+        for threshold in (1, 90, CERTAIN):
             expected = confusion_matrix(truth, steps >= threshold, labels=[0, 1])
             assert np.array_equal(confusions[threshold - 1], expected)
         chosen = judge_histogram(histogram)
-        answer = steps >= round(chosen.threshold * STEPS)
+        answer = steps >= round(chosen.threshold * CERTAIN)
         assert np.array_equal(chosen.confusion, confusion_matrix(truth, answer, labels=[0, 1]))
         # No threshold does better; those between two probabilities that occur are alike.
-        for threshold in {1, *np.maximum(steps, 1).tolist(), STEPS}:
+        for threshold in {1, *np.maximum(steps, 1).tolist(), CERTAIN}:
             other = iou_of(confusion_matrix(truth, steps >= threshold, labels=[0, 1]))
             assert mean_iou_of(other) <= chosen.mean_iou + 1e-9
 
     def test_with_nothing_known_the_threshold_is_a_half(self):
-        figures = judge_histogram(np.zeros((2, STEPS + 1), np.int64))
+        figures = judge_histogram(np.zeros((2, CERTAIN + 1), np.int64))
         assert figures.threshold == 0.5
         assert math.isnan(figures.mean_iou)
 
@@ -256,8 +256,8 @@ class TestMetrics:
         verdict = Validator(network, batches, MaskedLoss()).judge()
         known = labels[..., 0] != UNKNOWN
         if outputs == 1:
-            steps = np.rint(STEPS / (1 + np.exp(-logits[..., 0])))
-            answer = steps >= round(verdict.figures.threshold * STEPS)
+            steps = np.rint(CERTAIN / (1 + np.exp(-logits[..., 0])))
+            answer = steps >= round(verdict.figures.threshold * CERTAIN)
         else:
             answer = logits.argmax(axis=-1)
         expected = confusion_matrix(labels[..., 0][known], answer[known])

@@ -360,6 +360,25 @@ def test_a_mask_inside_an_archive(tmp_path):
     assert (labels == ROADS).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.png", "this PNG file is truncated"),
+        ("a.jpg", "it can't be decoded"),
+        ("a.tif", "it can't be decoded"),
+    ],
+)
+def test_a_mask_that_was_cut_off_loses_no_road_in_silence(tmp_path, name, words):
+    path = tmp_path / name
+    # GDAL reads zeros, ground without road, where the end of a PNG is missing.
+    noise = np.random.default_rng(1).integers(0, 2, (40, 60), np.uint8) * 255
+    Image.fromarray(noise).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    with pytest.raises(InputError, match=words):
+        raster_labels(path, PICTURE, ROAD, 127)
+
+
 @pytest.mark.parametrize(("value", "name"), [(0, "other"), (255, "road")])
 def test_a_mask_of_one_value_is_found(tmp_path, caplog, value, name):
     path = write_raster(tmp_path / "label.png", np.full((40, 60), value, np.uint8), PICTURE)

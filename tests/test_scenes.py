@@ -29,11 +29,11 @@ from rasterio.rpc import RPC
 from rasterio.windows import Window
 
 from roadmask.__main__ import main
+from roadmask.binary import open_bytes
 from roadmask.errors import InputError, SettingError
 from roadmask.files import sha256
 from roadmask.scenes import boxes as boxes_module
 from roadmask.scenes import convert as convert_module
-from roadmask.scenes.binary import open_bytes
 from roadmask.scenes.boxes import END_OF_CODESTREAM, START_OF_TILE_PART, inspect
 from roadmask.scenes.convert import convert, fits, windows_of
 from roadmask.scenes.georeference import Candidate, contradictions, parse_crs, pixels_apart
@@ -758,6 +758,24 @@ def test_a_truncated_tiff_is_refused(tmp_path):
     source = write_tiff(tmp_path / "a.tif", picture(3), compress="deflate")
     source.write_bytes(source.read_bytes()[:20_000])
     assert "can't be decoded" in refused(source, tmp_path)
+
+
+@settings(max_examples=20, deadline=None)
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_wherever_a_png_is_cut_off_it_is_refused(share, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cut")
+    path = folder / "a.png"
+    with rasterio.open(path, "w", driver="PNG", count=3, height=90, width=130, dtype="uint8") as to:
+        to.write(picture(3))
+    content = path.read_bytes()
+    # GDAL reads what has lost its checksum alone.
+    path.write_bytes(content[: int(share * (len(content) - 8))])
+    message = refused(path, folder, pixel_mode=True)
+    assert any(word in message for word in ("truncated", "the file is empty", "GDAL can't open"))
+    archive = folder / "sheet.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.write(path, "a.png")
+    refused(f"/vsizip/{archive}/a.png", folder, pixel_mode=True)
 
 
 def test_the_boxes_are_read_alike_on_disk_and_in_a_zip(sheet, tmp_path):

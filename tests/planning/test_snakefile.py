@@ -223,7 +223,19 @@ def test_a_wrong_config_is_one_message_without_traceback(folder: Folder) -> None
     assert done.returncode != 0
     assert "tiles.siz: there is no such key. Did you mean tiles.size?" in done.stdout
     assert "lines.halo: 60 has no unit" in done.stdout
-    assert "Traceback" not in done.stdout
+    for of_code in ("Traceback", 'File "', "Snakefile", "PlanningError"):
+        assert of_code not in done.stdout
+
+
+def test_a_failed_job_is_one_message_and_its_log_has_the_traceback(own_folder: Folder) -> None:
+    done = own_folder.snakemake("--cores", "1", "results/scenes/a.tif")
+    assert done.returncode != 0
+    [message] = re.findall(r"^    message: (.*)$", done.stdout, re.MULTILINE)
+    assert message.startswith("error: imagery/a.jp2: the file is empty")
+    for of_code in ("Traceback", 'File "', "unset PROJ_DATA"):
+        assert of_code not in done.stdout
+    log = own_folder.path / "results" / "logs" / "scenes" / "a.log"
+    assert "Traceback" in log.read_text(encoding="utf-8")
 
 
 def test_a_missing_source_is_one_message(own_folder: Folder) -> None:

@@ -6,6 +6,7 @@ the same numbers in both.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,6 +28,26 @@ SCALE_KEY = "imagery.scale"
 BANDS_KEY = "imagery.bands"
 # Values are looked at on about this many pixels along each side, for a message.
 SAMPLE_SIDE = 512
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which bands of a scene are seen, and which of their values become 0 and 255."""
+    parser.add_argument(f"--{BANDS_KEY}", dest="bands", default="1,2,3", help="such as 1,2,3")
+    parser.add_argument(
+        f"--{SCALE_KEY}", dest="scale", help="limits that become 0 and 255: 0,3000 or 0,9;0,7"
+    )
+
+
+def chosen(arguments: argparse.Namespace) -> tuple[tuple[int, ...], Scale | None]:
+    """Return the bands, and the limits that become 0 and 255.
+
+    Raises
+    ------
+    SettingError
+        If they are written in another way than `parse_bands` and `parse_scale` take.
+    """
+    bands = parse_bands(arguments.bands)
+    return bands, parse_scale(arguments.scale, len(bands))
 
 
 def parse_bands(text: str, key: str = BANDS_KEY, *, repeated: bool = False) -> tuple[int, ...]:

@@ -22,17 +22,11 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 
-from roadmask import __version__
+from roadmask import __version__, imagery
 from roadmask.errors import SettingError
 from roadmask.files import replacing_folder
 from roadmask.grid import Grid, TileGrid
-from roadmask.imagery import (
-    Scale,
-    check_imagery,
-    parse_bands,
-    parse_scale,
-    read_network_input,
-)
+from roadmask.imagery import Scale, check_imagery, read_network_input
 from roadmask.raster import environment
 from roadmask.tilesets import TileManifest, tiles_folder
 from roadmask.vectors_io import add_source_arguments, read_layer, source_from
@@ -50,17 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the manifest to write")
     parser.add_argument("--tiles.size", dest="size", type=int, required=True, help="pixels")
     parser.add_argument("--tiles.overlap", dest="overlap", type=int, default=0, help="pixels")
-    parser.add_argument("--imagery.bands", dest="bands", required=True, help="such as 1,2,3")
-    parser.add_argument(
-        "--imagery.scale", dest="scale", help="limits that become 0 and 255: 0,3000 or 0,9;0,7"
-    )
+    imagery.add_arguments(parser)
     add_source_arguments(parser, "area")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Cut one scene."""
-    bands = parse_bands(arguments.bands)
-    scale = parse_scale(arguments.scale, len(bands))
+    bands, scale = imagery.chosen(arguments)
     with environment(), rasterio.open(arguments.scene) as scene:
         check_imagery(scene, bands, scale)
         grid = Grid.from_dataset(scene)

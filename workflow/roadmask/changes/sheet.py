@@ -22,6 +22,7 @@ from rasterio.windows import Window
 
 from roadmask.errors import InputError
 from roadmask.grid import Grid
+from roadmask.probability import CERTAIN
 from roadmask.style import UNKNOWN
 
 Floats = npt.NDArray[np.float32]
@@ -30,8 +31,6 @@ PIXELS_ACROSS: Final = 6
 """Pixels across the narrowest road that counts."""
 STRIP: Final = 128
 """Rows of averaged pixels that are read at once."""
-STEPS: Final = 254
-"""Of a probability raster: value 254 is certain."""
 EVEN_ODDS: Final = 0.5
 ROAD_NAME: Final = "road"
 OTHER_NAME: Final = "other"
@@ -151,7 +150,7 @@ def read_sheet(
             is_road = label != 0 if values is None else np.isin(label, values)
             road[rows] = _averaged(is_road.astype(np.float32), label != UNKNOWN, factor)
             steps = predicted.read(bands, window=window)
-            chance = steps.astype(np.float32).sum(axis=0) / STEPS
+            chance = steps.astype(np.float32).sum(axis=0) / CERTAIN
             shown[rows] = _averaged(chance, (steps != UNKNOWN).all(axis=0), factor)
     low = shown / (2 * level)
     high = 0.5 + (shown - level) / (2 * (1 - level))

@@ -20,9 +20,9 @@ from roadmask.evaluation.metrics import (
     count_mask,
 )
 from roadmask.evaluation.nearness import Tolerance
-from roadmask.evaluation.probabilities import STEPS
 from roadmask.grid import Grid
 from roadmask.polygon_windows import PolygonWindows
+from roadmask.probability import CERTAIN
 from roadmask.raster import read_window
 
 # Small windows, because only what of them is test ground is looked at closely.
@@ -288,5 +288,5 @@ def both_sides(probability: Bytes) -> Bytes:
     if len(probability) > 1:
         return probability
     # 255 stays 255 in both.
-    other = np.where(probability == UNKNOWN, UNKNOWN, STEPS - np.minimum(probability, STEPS))
+    other = np.where(probability == UNKNOWN, UNKNOWN, CERTAIN - np.minimum(probability, CERTAIN))
     return np.concatenate([other.astype(np.uint8), probability])

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from roadmask.evaluation.bootstrap import DRAWS, FEWEST_BLOCKS, LEVEL, Sums, interval
 from roadmask.evaluation.nearness import Tolerance, edges, near
 from roadmask.evaluation.probabilities import (
-    STEPS,
     Floats,
     average_precision,
     brier,
@@ -24,6 +23,7 @@ from roadmask.evaluation.probabilities import (
     ratio,
     reliability,
 )
+from roadmask.probability import CERTAIN
 
 UNKNOWN = 255
 # How far off a pixel may lie for the relaxed scores: the custom since Mnih's thesis (2013).
@@ -75,7 +75,7 @@ class Counts(Sums):
             truth_edge=np.zeros((*ground, classes), np.int64),
             predicted_edge_near=np.zeros((*ground, tolerances, classes), np.int64),
             truth_edge_near=np.zeros((*ground, tolerances, classes), np.int64),
-            probability=np.zeros((*ground, classes, 2, STEPS + 1), np.int64),
+            probability=np.zeros((*ground, classes, 2, CERTAIN + 1), np.int64),
         )
 
     @property
@@ -142,9 +142,9 @@ def count(
         _count_nearness(result, index, truth, predicted, ground, tolerances)
         if probability is not None:
             levels = probability[index][counted]
-            if (levels > STEPS).any():
+            if (levels > CERTAIN).any():
                 raise ValueError("pixels with a class and no probability")
-            codes = (where * 2 + (is_truth == index)) * (STEPS + 1) + levels
+            codes = (where * 2 + (is_truth == index)) * (CERTAIN + 1) + levels
             result.probability[:, index] = _counted(codes, result.probability[:, index].shape)
     return result
 

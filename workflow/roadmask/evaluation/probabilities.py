@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-STEPS = 254
+from roadmask.probability import CERTAIN
+
 BINS = 10
 
 Floats = NDArray[np.float64]
-LEVELS: Floats = np.arange(STEPS + 1) / STEPS
+LEVELS: Floats = np.arange(CERTAIN + 1) / CERTAIN
 # The bin of each level: the upper limit belongs to a bin, and to the first one the lower too.
-BIN_OF_LEVEL = np.maximum(np.ceil(np.arange(STEPS + 1) * BINS / STEPS).astype(int) - 1, 0)
+BIN_OF_LEVEL = np.maximum(np.ceil(np.arange(CERTAIN + 1) * BINS / CERTAIN).astype(int) - 1, 0)
 
 
 def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
@@ -157,5 +158,5 @@ def curve(histogram: Floats) -> list[dict[str, float]]:
     }
     return [
         {name: float(values[level]) for name, values in columns.items()}
-        for level in range(STEPS + 1)
+        for level in range(CERTAIN + 1)
     ]

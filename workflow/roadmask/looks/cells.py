@@ -6,7 +6,6 @@ sees whole streets and learns them within a minute.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from roadmask.grid import Grid
-from roadmask.imagery import Scale, parse_bands, parse_scale, read_network_input
+from roadmask.imagery import Scale, read_network_input
 
 Values = NDArray[np.float32]
 
@@ -34,8 +33,8 @@ SQUARE_CELLS = 64
 METRES_PER_DEGREE = 111_320.0
 # The halves of a checkerboard.
 HALVES = ("even", "odd")
-# Of the raster of looks: probabilities 0 to 1 are bytes up to the first, the second is no answer.
-CERTAIN, UNSEEN = 254, 255
+# Of the raster of looks, whose probabilities are bytes: no answer.
+UNSEEN = 255
 
 
 @dataclass(frozen=True)
@@ -59,20 +58,6 @@ class Part:
     def size(self) -> int:
         """How many cells it has."""
         return self.rows * self.columns
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare which bands of a scene are seen."""
-    parser.add_argument("--imagery.bands", dest="bands", default="1,2,3", help="such as 1,2,3")
-    parser.add_argument(
-        "--imagery.scale", dest="scale", help="limits that become 0 and 255: 0,3000 or 0,9;0,7"
-    )
-
-
-def chosen(arguments: argparse.Namespace) -> tuple[tuple[int, ...], Scale | None]:
-    """Return the bands, and the limits that become 0 and 255."""
-    bands = parse_bands(arguments.bands)
-    return bands, parse_scale(arguments.scale, len(bands))
 
 
 def cell_pixels(pixel_metres: float) -> int:

@@ -22,6 +22,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
+from roadmask import imagery
 from roadmask.errors import InputError
 from roadmask.grid import Grid
 from roadmask.imagery import Scale, check_imagery
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--masks", type=Path, nargs="+", required=True, help="their labels")
     parser.add_argument("--half", choices=HALVES, required=True, help="the ground to learn from")
     parser.add_argument("--output", type=Path, required=True, help="the network, ONNX")
-    cells.add_arguments(parser)
+    imagery.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
     # On one thread, and never on a GPU: the same bytes whatever else the machine has.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    bands, scale = cells.chosen(arguments)
+    bands, scale = imagery.chosen(arguments)
     with environment():
         lessons = read_lessons(
             arguments.scenes, arguments.masks, bands, scale, HALVES.index(arguments.half)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from roadmask import imagery
 from roadmask.errors import InputError
 from roadmask.grid import Grid
 from roadmask.imagery import Scale, check_imagery
 from roadmask.looks import cells
 from roadmask.looks.cells import (
-    CERTAIN,
     HALVES,
     UNSEEN,
     Part,
@@ -28,6 +28,7 @@ from roadmask.looks.cells import (
     half_of,
     read_cells,
 )
+from roadmask.probability import CERTAIN
 from roadmask.raster import cog_writer, environment
 
 # Of the network, and the property that tells whether it learned anything.
@@ -48,12 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--networks", type=Path, nargs=2, required=True, help=f"that learned from {HALVES}"
     )
     parser.add_argument("--output", type=Path, required=True, help="the raster to write")
-    cells.add_arguments(parser)
+    imagery.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Judge one scene."""
-    bands, scale = cells.chosen(arguments)
+    bands, scale = imagery.chosen(arguments)
     with environment(), rasterio.open(arguments.scene) as scene:
         check_imagery(scene, bands, scale)
         networks = [load(path, len(bands) + 1) for path in arguments.networks]

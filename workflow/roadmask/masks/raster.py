@@ -19,9 +19,11 @@ from rasterio.io import DatasetReader
 from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
 
+from roadmask.binary import open_bytes
 from roadmask.classes import ClassTable, Value, shown
 from roadmask.errors import InputError, OutOfReachError, SettingError
 from roadmask.grid import Grid
+from roadmask.png import check_whole
 from roadmask.style import UNKNOWN
 
 log = logging.getLogger("roadmask.masks")
@@ -105,7 +107,7 @@ def raster_labels(
     Raises
     ------
     InputError
-        If the file is missing or unreadable, lies on another grid, is of another kind than
+        If the file is missing, truncated or damaged, lies on another grid, is of another kind than
         `classes` says, or holds values of no class.
     SettingError
         If the threshold leaves out the class that the label holds, or a class has a text as
@@ -125,6 +127,9 @@ def raster_labels(
             path, problem, "labels.raster must give the path of a mask for every {scene}"
         ) from error
     with dataset:
+        if dataset.driver == "PNG":
+            with open_bytes(str(path)) as data:
+                check_whole(str(path), data)
         source = _Source(path, dataset, classes, threshold, tolerance)
         misfit = _misfit(path, dataset, grid)
         if misfit is None:
@@ -311,7 +316,14 @@ class _Source:
         """Return the labels of a window, in memory bounded by a strip of it."""
         labels = np.empty((window.height, window.width), dtype=np.uint8)
         for strip in _strips(window):
-            values = self.dataset.read(self.bands, window=strip)
+            try:
+                values = self.dataset.read(self.bands, window=strip)
+            except rasterio.errors.RasterioIOError as error:
+                raise InputError(
+                    self.path,
+                    f"it can't be decoded ({error.__cause__ or error})",
+                    "It is damaged: fetch it again",
+                ) from error
             known = self.is_known(strip, values)
             top = strip.row_off - window.row_off
             labels[top : top + strip.height] = self._labelled(values, known)

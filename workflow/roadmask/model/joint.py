@@ -14,7 +14,7 @@ from pathlib import Path
 from roadmask.errors import InputError
 from roadmask.files import sha256
 from roadmask.model.card import Card, read_card
-from roadmask.model.metrics import STEPS
+from roadmask.probability import CERTAIN
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def read_joint_card(paths: Sequence[Path]) -> Card:
     thresholds = [card.threshold for card in cards if card.threshold is not None]
     threshold = None
     if thresholds:
-        threshold = max(1, round(sum(thresholds) / len(thresholds) * STEPS)) / STEPS
+        threshold = max(1, round(sum(thresholds) / len(thresholds) * CERTAIN)) / CERTAIN
         if len(set(thresholds)) > 1:
             log.info(
                 "the models' thresholds are %s; their mean, %.3f, is taken",

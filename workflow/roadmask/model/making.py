@@ -160,7 +160,7 @@ class Dataset:
             for class_name, count in zip(self.classes, counts, strict=True):
                 if not count:
                     log.warning(
-                        "warning: split %s has no pixel of class %s: %s",
+                        "split %s has no pixel of class %s: %s",
                         name,
                         class_name,
                         "the network can't learn it"

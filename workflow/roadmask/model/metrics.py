@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Probabilities are counted, stored in rasters and compared in steps of 1/254; 255 is nodata.
-STEPS = 254
+from roadmask.probability import CERTAIN
 
 
 @dataclass(frozen=True)
@@ -95,11 +94,11 @@ def judge_histogram(histogram: NDArray[np.int64]) -> Figures:
     """
     confusions = confusions_of(histogram)
     scores = np.nan_to_num(mean_iou_of(iou_of(confusions)), nan=-1.0)
-    thresholds = np.arange(1, STEPS + 1)
+    thresholds = np.arange(1, CERTAIN + 1)
     best = np.flatnonzero(scores == scores.max())
-    index = int(best[np.argmin(np.abs(thresholds[best] - STEPS / 2))])
+    index = int(best[np.argmin(np.abs(thresholds[best] - CERTAIN / 2))])
     confusion = confusions[index]
-    return _figures(confusion, iou_of(confusion), float(thresholds[index] / STEPS))
+    return _figures(confusion, iou_of(confusion), float(thresholds[index] / CERTAIN))
 
 
 def judge_confusion(confusion: NDArray[np.int64]) -> Figures:

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from roadmask.model.losses import MaskedLoss
-from roadmask.model.metrics import STEPS, Figures, judge_confusion, judge_histogram
+from roadmask.model.metrics import Figures, judge_confusion, judge_histogram
+from roadmask.probability import CERTAIN
 from roadmask.style import UNKNOWN
 
 
@@ -59,15 +60,15 @@ class Validator:
             counts = counts + batch_counts.numpy().astype(np.int64)
         loss = float(self.loss.of_sums(tf.constant(sums, tf.float32)))
         if self.outputs == 1:
-            return Verdict(loss, judge_histogram(np.reshape(counts, (2, STEPS + 1))))
+            return Verdict(loss, judge_histogram(np.reshape(counts, (2, CERTAIN + 1))))
         return Verdict(loss, judge_confusion(np.reshape(counts, (self.outputs, self.outputs))))
 
     def _count_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the loss's sums and how often each pair of label and answer occurs."""
         logits = self.network(images, training=False)
         if self.outputs == 1:
-            steps = tf.round(tf.sigmoid(logits) * STEPS)
-            answers, kinds, pairs = steps[..., 0], STEPS + 1, 2 * (STEPS + 1)
+            steps = tf.round(tf.sigmoid(logits) * CERTAIN)
+            answers, kinds, pairs = steps[..., 0], CERTAIN + 1, 2 * (CERTAIN + 1)
         else:
             answers, kinds, pairs = tf.argmax(logits, axis=-1), self.outputs, self.outputs**2
         label = tf.cast(labels[..., 0], tf.int32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from roadmask.predictions.lattice import Span
+from roadmask.probability import CERTAIN
 
-PROBABILITY_STEPS = 254
 NODATA = 255
 # The tag that says what the bytes of a probability raster mean.
 SCALE_TAG = "ROADMASK_SCALE"
@@ -96,9 +96,9 @@ def probability_bytes(probabilities: np.ndarray, valid: np.ndarray) -> np.ndarra
         uint8 of ``(outputs, rows, columns)``: the nearest of 0 to 254, halves upwards; 255
         where there is no picture.
     """
-    steps = np.float32(PROBABILITY_STEPS)
+    steps = np.float32(CERTAIN)
     scaled = np.floor(probabilities * steps + np.float32(0.5))
-    values = np.clip(scaled, 0, PROBABILITY_STEPS).astype(np.uint8)
+    values = np.clip(scaled, 0, CERTAIN).astype(np.uint8)
     values[~valid] = NODATA
     return np.ascontiguousarray(values.transpose(2, 0, 1))
 
@@ -134,4 +134,4 @@ def classes_of(probabilities: np.ndarray, threshold: float | None) -> np.ndarray
 def lowest_byte(threshold: float) -> int:
     """Return the smallest byte of a probability raster that counts as the class."""
     # 0.5 * 254 is exactly 127, but 0.1 * 254 isn't 25.4: a tiny slack keeps whole numbers.
-    return int(np.ceil(threshold * PROBABILITY_STEPS - 1e-9))
+    return int(np.ceil(threshold * CERTAIN - 1e-9))

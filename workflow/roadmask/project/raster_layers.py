@@ -15,11 +15,10 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
 from roadmask.errors import InputError
+from roadmask.probability import CERTAIN
 from roadmask.project import styles
 from roadmask.project.document import Layer, relative
 
-# Of the values that stand for probabilities.
-CERTAIN = 254
 # Pictures other than bytes are stretched between these percentiles of a small copy, in pixels.
 PERCENTILES = (2, 98)
 SMALL_COPY = 1024

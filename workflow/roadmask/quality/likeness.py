@@ -18,7 +18,8 @@ from rasterio.io import DatasetReader
 
 from roadmask.errors import InputError
 from roadmask.grid import Grid, Tile
-from roadmask.looks.cells import CERTAIN, UNSEEN
+from roadmask.looks.cells import UNSEEN
+from roadmask.probability import CERTAIN
 from roadmask.quality.blocks import Blocks
 from roadmask.quality.misplaced import looks_scores
 from roadmask.quality.offset import LAGS, REACH, Correlation

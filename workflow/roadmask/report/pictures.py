@@ -16,6 +16,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from roadmask.imagery import Scale, scale_to_uint8
+from roadmask.probability import CERTAIN
 from roadmask.raster import read_window
 from roadmask.report.reading import opened
 from roadmask.style import UNKNOWN, UNKNOWN_COLOUR, Rgb
@@ -29,7 +30,6 @@ JPEG_QUALITY = 82
 FALSE_ALARM: Colour = (226, 32, 150)
 MISSED: Colour = (0, 150, 255)
 LABEL_OUTLINE: Colour = (0, 235, 255)
-PROBABILITY_MOST = 254
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def error_picture(
 
 def probability_picture(probability: Array) -> Array:
     """Show a probability of 0 to 254 from black to white, and 255, no picture, in grey blue."""
-    values = probability.astype(np.uint16) * 255 // PROBABILITY_MOST
+    values = probability.astype(np.uint16) * 255 // CERTAIN
     picture = np.repeat(values.astype(np.uint8)[..., np.newaxis], 3, axis=2)
     picture[probability == UNKNOWN] = (70, 80, 100)
     return picture

@@ -20,8 +20,8 @@ from typing import Any
 
 import glymur
 
+from roadmask.binary import Bytes, is_remote
 from roadmask.errors import InputError
-from roadmask.scenes.binary import Bytes, is_remote
 
 log = logging.getLogger(__name__)
 

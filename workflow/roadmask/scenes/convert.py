@@ -48,11 +48,12 @@ from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
 from roadmask import __version__
+from roadmask.binary import open_bytes
 from roadmask.errors import InputError, SettingError
 from roadmask.files import replacing
 from roadmask.grid import Grid
+from roadmask.png import check_whole
 from roadmask.raster import cog_writer, environment
-from roadmask.scenes.binary import open_bytes
 from roadmask.scenes.boxes import DECODING_BUDGET, GIB, Jpeg2000, inspect, is_jpeg2000
 from roadmask.scenes.georeference import PIXELS, Georeference, crs_name, find_georeference
 
@@ -165,7 +166,7 @@ def convert(
 
 
 def inspect_source(source: str) -> Jpeg2000 | None:
-    """Look at a file's first bytes, and at all headers of a JPEG 2000 file.
+    """Look at a file's first bytes, at all headers of a JPEG 2000 file and at a PNG's chunks.
 
     Parameters
     ----------
@@ -194,6 +195,7 @@ def inspect_source(source: str) -> Jpeg2000 | None:
                 "Convert it first with mrsidgeodecode to GeoTIFF",
             )
         if not is_jpeg2000(head):
+            check_whole(source, data)
             return None
         header = inspect(source, data)
     log.info("%s: %s", source, header)

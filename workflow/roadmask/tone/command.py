@@ -8,12 +8,12 @@ from pathlib import Path
 
 import rasterio
 
+from roadmask import imagery
 from roadmask.imagery import (
     check_imagery,
     check_network_bands,
     check_network_values,
     parse_bands,
-    parse_scale,
 )
 from roadmask.model.card import read_card
 from roadmask.raster import environment
@@ -28,10 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scene", type=Path, help="the scene's COG")
     parser.add_argument("--output", type=Path, required=True, help="the counts, JSON")
     parser.add_argument("--model", type=Path, help="a .keras file, whose bands and scale count")
-    parser.add_argument("--imagery.bands", dest="bands", default="1,2,3", help="without a model")
-    parser.add_argument(
-        "--imagery.scale", dest="scale", help="limits that become 0 and 255: 0,3000 or 0,9;0,7"
-    )
+    imagery.add_arguments(parser)
     parser.add_argument(
         "--prediction.bands", dest="stand_ins", help="the bands that stand for those, such as 3,2,1"
     )
@@ -48,8 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Count the levels of one scene."""
     with environment(), rasterio.open(arguments.scene) as scene:
         if arguments.model is None:
-            bands = parse_bands(arguments.bands)
-            scale = parse_scale(arguments.scale, len(bands))
+            bands, scale = imagery.chosen(arguments)
         else:
             card = read_card(arguments.model)
             bands, scale = card.bands, card.scale

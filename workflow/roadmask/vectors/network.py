@@ -18,6 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely.ops import substring
 
+from roadmask.probability import CERTAIN
 from roadmask.style import UNKNOWN
 from roadmask.vectors.pixel_graph import Strand, link_pixels, trace_strands
 from roadmask.vectors.skeleton import Skeleton
@@ -744,7 +745,7 @@ def _street(
         line=line,
         mean_width=float(widths.mean()),
         least_width=float(widths.min()),
-        mean_probability=float(chance.mean() / 254) if len(chance) else None,
+        mean_probability=float(chance.mean() / CERTAIN) if len(chance) else None,
     )
 
 

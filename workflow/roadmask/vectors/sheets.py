@@ -24,6 +24,7 @@ from rasterio.io import DatasetReader
 from roadmask.grid import PIXEL_TOLERANCE, Grid
 from roadmask.mosaic import PIXEL_DIGITS, crs_label
 from roadmask.predictions.lattice import ROUNDING
+from roadmask.probability import CERTAIN
 from roadmask.raster import read_window
 from roadmask.style import UNKNOWN
 
@@ -307,7 +308,7 @@ def read_probability(
             with rasterio.open(path) as dataset:
                 part, at = _part(dataset, sheet, x, y, width, height, dataset.indexes, UNKNOWN)
             known = part[0] != UNKNOWN
-            total = np.minimum(part.astype(np.uint16).sum(axis=0), 254)
+            total = np.minimum(part.astype(np.uint16).sum(axis=0), CERTAIN)
             out[at][known] = total[known]
     return out
 
