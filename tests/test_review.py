@@ -20,7 +20,7 @@ from tile_makers import grid_at, make_scene, striped
 
 from roadmask.__main__ import main
 from roadmask.quality.columns import write_table
-from roadmask.review.command import is_aside, most_doubtful
+from roadmask.review.command import in_words, is_aside, most_doubtful
 from roadmask.review.pictures import MOST_SIDE, as_jpeg, label_paths, outline
 from roadmask.selection import read_review
 
@@ -92,6 +92,12 @@ def test_the_worst_is_in_front_of_what_stands_aside():
         for tile, (doubt, verdict) in tiles.items()
     ]
     assert [row["tile"] for row in most_doubtful(rows, 3)] == ["d", "b", "c"]
+
+
+def test_a_persons_verdict_is_no_rules():
+    assert in_words("drop", "drop by selection.review") == "drop by selection.review"
+    assert in_words("drop", "no picture at all") == "by rule: drop: no picture at all"
+    assert in_words("keep", "") == "by rule: keep"
 
 
 def test_it_needs_nothing_from_outside(reviewed):

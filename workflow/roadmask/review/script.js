@@ -39,7 +39,7 @@ function show(index) {
   }
   element("name").textContent = `${tile.tile}, doubt ${tile.doubt.toFixed(2)}`;
   element("why").textContent = tile.why;
-  element("rule").textContent = `by rule: ${tile.rule}`;
+  element("rule").textContent = tile.rule;
   element("numbers").replaceChildren(
     ...tile.numbers.map((pair) => {
       const row = document.createElement("tr");
