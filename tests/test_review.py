@@ -228,6 +228,21 @@ class TestInTheBrowser:
         earlier = {"s_r003_c002": "keep", "elsewhere_r000_c000": "drop"}
         assert read_review(saved) == {tiles[0]: "drop", tiles[2]: "keep"} | earlier
 
+    def test_a_key_held_down_judges_one_tile_and_caps_lock_hinders_none(self, reviewed, tmp_path):
+        tiles = [tile["tile"] for tile in data_of(reviewed)["tiles"]]
+        with browser(tmp_path) as page:
+            page.open(reviewed)
+            press = "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'D', repeat: %s}))"
+            for is_repeated in ("false", "true", "true"):
+                page.value(press % is_repeated)
+            assert page.value("document.getElementById('name').textContent").startswith(tiles[1])
+            page.value("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Shift'}))")
+            assert page.errors == []
+            page.click("#save")
+            saved = page.downloaded("review.csv")
+        assert read_review(saved)[tiles[0]] == "drop"
+        assert tiles[1] not in read_review(saved)
+
     def test_earlier_verdicts_are_shown(self, reviewed, tmp_path):
         tiles = [tile["tile"] for tile in data_of(reviewed)["tiles"]]
         with browser(tmp_path) as page:
