@@ -20,7 +20,7 @@ from tile_makers import grid_at, make_scene, striped
 
 from roadmask.__main__ import main
 from roadmask.quality.columns import write_table
-from roadmask.review.command import is_aside, most_doubtful
+from roadmask.review.command import in_words, is_aside, most_doubtful
 from roadmask.review.pictures import MOST_SIDE, as_jpeg, label_paths, outline
 from roadmask.selection import read_review
 
@@ -92,6 +92,12 @@ def test_the_worst_is_in_front_of_what_stands_aside():
         for tile, (doubt, verdict) in tiles.items()
     ]
     assert [row["tile"] for row in most_doubtful(rows, 3)] == ["d", "b", "c"]
+
+
+def test_a_persons_verdict_is_no_rules():
+    assert in_words("drop", "drop by selection.review") == "drop by selection.review"
+    assert in_words("drop", "no picture at all") == "by rule: drop: no picture at all"
+    assert in_words("keep", "") == "by rule: keep"
 
 
 def test_it_needs_nothing_from_outside(reviewed):
@@ -221,6 +227,21 @@ class TestInTheBrowser:
             assert page.errors == []
         earlier = {"s_r003_c002": "keep", "elsewhere_r000_c000": "drop"}
         assert read_review(saved) == {tiles[0]: "drop", tiles[2]: "keep"} | earlier
+
+    def test_a_key_held_down_judges_one_tile_and_caps_lock_hinders_none(self, reviewed, tmp_path):
+        tiles = [tile["tile"] for tile in data_of(reviewed)["tiles"]]
+        with browser(tmp_path) as page:
+            page.open(reviewed)
+            press = "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'D', repeat: %s}))"
+            for is_repeated in ("false", "true", "true"):
+                page.value(press % is_repeated)
+            assert page.value("document.getElementById('name').textContent").startswith(tiles[1])
+            page.value("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Shift'}))")
+            assert page.errors == []
+            page.click("#save")
+            saved = page.downloaded("review.csv")
+        assert read_review(saved)[tiles[0]] == "drop"
+        assert tiles[1] not in read_review(saved)
 
     def test_earlier_verdicts_are_shown(self, reviewed, tmp_path):
         tiles = [tile["tile"] for tile in data_of(reviewed)["tiles"]]

@@ -75,7 +75,8 @@ def test_a_failed_job_says_what_is_wrong_without_a_traceback(tmp_path: Path) -> 
         "error: m/b.png: unreadable\n(Read Error). Fetch it again"
     )
     log.write_text(LOG.partition("2026-11-22 05:11:18,487")[0], encoding="utf-8")
-    assert last_error([str(log)]) == last_error([missing]) == "it ended without a word in its log"
+    for silent in ([str(log)], [missing], []):
+        assert last_error(silent).startswith("its log holds no error")
 
 
 def test_errors_say_what_is_wrong_and_not_where_in_the_code() -> None:

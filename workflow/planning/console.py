@@ -68,7 +68,7 @@ def last_error(logs: Iterable[str]) -> str:
         *_, message = ENDED.split(text)
         if message != text:
             return message.strip()
-    return "it ended without a word in its log"
+    return "its log holds no error: it was killed, as for want of memory, or never began"
 
 
 def plain(message: str) -> str:

@@ -11,9 +11,8 @@ from rasterio.errors import RasterioIOError
 
 from roadmask.errors import InputError
 from roadmask.grid import Grid, Tile
+from roadmask.style import UNKNOWN
 from roadmask.tilesets import TileManifest, tile_path
-
-UNKNOWN = 255
 
 
 @dataclass(frozen=True)

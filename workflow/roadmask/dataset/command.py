@@ -40,8 +40,8 @@ from roadmask.files import sha256, write_json, write_text
 from roadmask.grid import Tile, TileGrid
 from roadmask.quality.columns import read_table
 from roadmask.selection import VERDICT
-from roadmask.style import class_colours
-from roadmask.tile_pairs import UNKNOWN, PairedTiles
+from roadmask.style import UNKNOWN, class_colours
+from roadmask.tile_pairs import PairedTiles
 from roadmask.tone.counts import joined
 
 if TYPE_CHECKING:

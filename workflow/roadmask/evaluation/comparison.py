@@ -13,7 +13,6 @@ from roadmask.dataset.split_file import BlockGround
 from roadmask.errors import InputError
 from roadmask.evaluation.metrics import (
     RELAXED,
-    UNKNOWN,
     Counts,
     MaskCounts,
     count,
@@ -24,6 +23,7 @@ from roadmask.grid import Grid
 from roadmask.polygon_windows import PolygonWindows
 from roadmask.probability import CERTAIN
 from roadmask.raster import read_window
+from roadmask.style import UNKNOWN
 
 # Small windows, because only what of them is test ground is looked at closely.
 WINDOW = 512

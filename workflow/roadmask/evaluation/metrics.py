@@ -24,8 +24,8 @@ from roadmask.evaluation.probabilities import (
     reliability,
 )
 from roadmask.probability import CERTAIN
+from roadmask.style import UNKNOWN
 
-UNKNOWN = 255
 # How far off a pixel may lie for the relaxed scores: the custom since Mnih's thesis (2013).
 RELAXED = Tolerance(3.0)
 # With fewer blocks an interval is too narrow: they hardly differ as ground elsewhere does.

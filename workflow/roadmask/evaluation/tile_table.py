@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
 from roadmask.evaluation.comparison import SceneFiles, Task, read_classes
-from roadmask.evaluation.metrics import UNKNOWN
 from roadmask.evaluation.probabilities import ratio
 from roadmask.grid import Grid, TileGrid
+from roadmask.style import UNKNOWN
 
 
 @dataclass(frozen=True)

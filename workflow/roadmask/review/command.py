@@ -131,7 +131,7 @@ def _shown(
             "doubt": round(float(row["doubt"]), 3),
             "aside": is_aside(row),
             "why": row["doubt_reason"],
-            "rule": f"{row['verdict']}{': ' if row['reason'] else ''}{row['reason']}",
+            "rule": in_words(row["verdict"], row["reason"]),
             "numbers": [
                 [words, f"{float(row[name]):.3g}"] for name, words in NUMBERS.items() if row[name]
             ],
@@ -139,6 +139,13 @@ def _shown(
             "picture": as_jpeg(pair.image),
             **label_paths(pair.label),
         }
+
+
+def in_words(verdict: str, reason: str) -> str:
+    """Return a tile's verdict as it stands in the page; a person's is no rule's."""
+    if reason.endswith(BY_REVIEW):
+        return reason
+    return f"by rule: {verdict}{': ' if reason else ''}{reason}"
 
 
 def render(shown: Sequence[Mapping[str, Any]], earlier: Mapping[str, str], count: int) -> str:

@@ -39,7 +39,7 @@ function show(index) {
   }
   element("name").textContent = `${tile.tile}, doubt ${tile.doubt.toFixed(2)}`;
   element("why").textContent = tile.why;
-  element("rule").textContent = `by rule: ${tile.rule}`;
+  element("rule").textContent = tile.rule;
   element("numbers").replaceChildren(
     ...tile.numbers.map((pair) => {
       const row = document.createElement("tr");
@@ -92,9 +92,12 @@ const keys = {
   ArrowUp: () => show(here - 1),
 };
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
+  // With caps lock a letter comes as a capital.
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.ctrlKey || event.metaKey || event.altKey || !(key in keys)) return;
   event.preventDefault();
-  keys[event.key]();
+  // A key held down moves on, but judges one tile alone.
+  if (!event.repeat || key.startsWith("Arrow")) keys[key]();
 });
 element("keep").addEventListener("click", keys.k);
 element("drop").addEventListener("click", keys.d);
