@@ -370,7 +370,28 @@ def test_summary_counts_each_reason_of_a_tile():
     }
     assert (summary["mostly_blank"], summary["mostly_saturated"]) == (2, 0)
     assert summary["doubt"]["histogram"][8] == 2
-    assert [tile["tile"] for tile in summary["doubt"]["most"]] == ["a", "b"]
+    assert summary["doubt"]["most"] == []  # whatever their doubt, a rule drops both
     assert summary["reference"] is None
     assert unknown_tiles(["a", "c"], {"s": [row]}) == ["c"]
     assert kind("outside area") == "outside area"
+
+
+def test_summary_names_the_doubtful_that_no_rule_drops():
+    row = {
+        "scope": "all",
+        "blank_share": "0",
+        "saturated_share": "0",
+        "doubt_reason": "its road surely looks like other ground",
+    }
+    verdicts = {
+        "kept": ("keep", "", "0.5"),
+        "blank": ("drop", "blank picture: nothing but flat colour", "0.9"),
+        "by_person": ("drop", "drop by selection.review", "0.8"),
+    }
+    rows = [
+        row | {"tile": tile, "verdict": verdict, "reason": reason, "doubt": doubt}
+        for tile, (verdict, reason, doubt) in verdicts.items()
+    ]
+    found = summarize({"s": rows})["doubt"]
+    assert [tile["tile"] for tile in found["most"]] == ["by_person", "kept"]
+    assert sum(found["histogram"]) == 3

@@ -151,6 +151,11 @@ def _number(value: float) -> str:
     return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
 
 
+def is_dropped_by_rule(row: Mapping[str, str]) -> bool:
+    """Tell of a line of a table whether a rule leaves the tile out, and no person."""
+    return row["verdict"] == "drop" and not row["reason"].endswith(BY_REVIEW)
+
+
 def read_review(path: Path) -> dict[str, str]:
     """Read a person's verdicts.
 

@@ -16,7 +16,7 @@ from roadmask.files import write_json
 from roadmask.quality.columns import read_table
 from roadmask.quality.offsets import read_json
 from roadmask.quality.reference import BINS, MOST_WORST, SCORED_COLUMNS, distribution
-from roadmask.selection import OUTSIDE_AREA, read_review
+from roadmask.selection import OUTSIDE_AREA, is_dropped_by_rule, read_review
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +80,15 @@ def doubts(rows: Iterable[Mapping[str, str]]) -> dict[str, Any]:
     -------
     dict
         ``histogram``, their number in equal classes from 0 to 1; ``most``, the most doubtful
-        with the reason.
+        with the reason, but for those that a rule drops anyway, as it does blank pictures.
     """
-    found = [(float(row["doubt"]), row["tile"], row["doubt_reason"]) for row in rows]
-    counts, _ = np.histogram([number for number, _, _ in found], BINS, (0, 1))
+    every = list(rows)
+    counts, _ = np.histogram([float(row["doubt"]) for row in every], BINS, (0, 1))
+    found = [
+        (float(row["doubt"]), row["tile"], row["doubt_reason"])
+        for row in every
+        if not is_dropped_by_rule(row)
+    ]
     most = sorted(found, key=lambda item: (-item[0], item[1]))[:MOST_WORST]
     return {
         "histogram": [int(count) for count in counts],

@@ -20,7 +20,7 @@ from roadmask.quality.columns import read_table
 from roadmask.quality.reference import SCORE, SCORED_COLUMNS
 from roadmask.raster import environment
 from roadmask.review.pictures import as_jpeg, label_paths
-from roadmask.selection import BY_REVIEW, OUTSIDE_AREA, read_review
+from roadmask.selection import BY_REVIEW, OUTSIDE_AREA, is_dropped_by_rule, read_review
 from roadmask.tile_pairs import PairedTiles
 
 log = logging.getLogger(__name__)
@@ -109,8 +109,7 @@ def most_doubtful(rows: Iterable[Mapping[str, str]], most: int) -> list[Mapping[
 
 def is_aside(row: Mapping[str, str]) -> bool:
     """Tell whether a tile needs no person: it is hardly doubtful, or a rule drops it anyway."""
-    by_rule = row["verdict"] == "drop" and not row["reason"].endswith(BY_REVIEW)
-    return by_rule or float(row["doubt"]) < DOUBTFUL
+    return is_dropped_by_rule(row) or float(row["doubt"]) < DOUBTFUL
 
 
 def _shown(
