@@ -324,8 +324,8 @@ def log_widths(counts: WidthCounts, settings: WidthSettings) -> None:
     if counts.implausible:
         log.warning(
             "centerlines.width_field: %d values of %s, such as %s, are no width of a road in units "
-            'of centerlines.width_unit, "%s"; they count as missing. Where the field counts lanes, '
-            'write width_unit: "12 ft"',
+            'of centerlines.width_unit, "%s"; they count as missing. Of a field that counts lanes '
+            'the unit is "12 ft"',
             counts.implausible,
             settings.field,
             ", ".join(counts.implausible_values),
