@@ -110,6 +110,93 @@ def test_a_gap_under_an_upper_road_is_closed_where_a_corner_begins_beyond():
 
 
 def test_the_longer_gap_of_an_outline_is_closed_once_the_other_one_is():
-    rest = LineString([(18, 10), (0, 10), (0, 0), (40, 0), (40, 3)])
-    corner = LineString([(40, 6), (40, 10), (38, 10), (37.9, 9)])
-    assert chord_lengths([rest, corner]) == [3.0, 19.9]
+    # That is at a corner, where no end aims well, and is closed after all straight ones.
+    rest = LineString([(18, 10), (0, 10), (0, 0), (37, 0)])
+    corner = LineString([(40, 3), (40, 10), (38, 10), (37.9, 9)])
+    assert chord_lengths([rest, corner]) == [4.2, 19.9]
+
+
+def test_a_wide_gap_in_a_turning_circle_is_closed_where_both_ends_turn_alike():
+    arc = [(12 * np.cos(at), 12 * np.sin(at)) for at in np.radians(np.arange(-70, 51, 2))]
+    right = LineString([(4, -60), *arc])
+    left = LineString([(-x, y) for x, y in right.coords])
+    assert 15.4 in chord_lengths([right, left])
+
+
+def test_a_gap_that_begins_where_its_line_crosses_another_is_closed():
+    side, rest = LineString([(0, 0), (40, 0)]), LineString([(57, 0), (100, 0)])
+    upper = LineString([(57, -60), (57, 60)])
+    assert 17.0 in chord_lengths([side, upper, rest])
+    # At a corner the line has not broken off: it goes on beside the gap.
+    corner = LineString([(57, 0), (57, 60)])
+    assert 17.0 not in chord_lengths([side, corner, rest])
+
+
+def test_a_large_corner_is_closed_where_nothing_else_may_be():
+    up, left = LineString([(0, 0), (0, 58)]), LineString([(100, 72), (6, 72)])
+    assert chord_lengths([up, left]) == [15.2]
+    # The first line goes on from past its own corner.
+    bent = LineString([(0, 0), (0, 60), (1.5, 60)])
+    assert 14.3 in chord_lengths([bent, LineString([(14.5, 0), (14.5, 54)])])
+
+
+@pytest.mark.parametrize("widest", [40, 80])
+def test_what_lies_between_a_ramp_and_its_highway_is_no_road_though_a_street_passes_below(widest):
+    grid = metric_grid(400, 260)
+    streets = [LineString([(x, -90), (x, 350)]) for x in (60, 330)]
+    streets.append(LineString([(-90, 210), (490, 210)]))
+    # For most of its way the ramp runs within the highway and sees all of it.
+    ramp = LineString([(60, 114), (85, 99), (140, 74), (165, 69.5), (315, 68)])
+    upper = LineString([(-90, 60), (490, 60)]).buffer(12, cap_style="flat")
+    lane = ramp.buffer(3, cap_style="flat")
+    lower = shapely.union_all([axis.buffer(6, cap_style="flat") for axis in streets])
+    lower = lower.union(lane.difference(upper)).buffer(2).buffer(-2)
+    merging = upper.intersection(lane.buffer(0.3))
+    edges = [upper.boundary.difference(lane), lower.boundary.difference(merging)]
+    lines = [line for edge in edges for line in shapely.get_parts(shapely.line_merge(edge))]
+    axes = [*streets, ramp, *(LineString([(-90, y), (490, y)]) for y in (54, 66))]
+    assert iou(label(grid, lines, axes, widest), burn_ground(grid, [upper, lower])) > 0.998
+
+
+@pytest.fixture(scope="module")
+def dead_end() -> tuple[Polygon, list[LineString]]:
+    """Four streets and a lane that ends in a circle; and their centerlines."""
+    axes = [LineString([(x, -90), (x, 310)]) for x in (40, 260)]
+    axes += [LineString([(-90, y), (390, y)]) for y in (30, 190)]
+    lane = LineString([(40, 110), (80, 110)])
+    parts = [lane.buffer(4.5, cap_style="flat"), Point(80, 110).buffer(14)]
+    ground = shapely.union_all([*parts, *(axis.buffer(6) for axis in axes)])
+    return ground.buffer(4).buffer(-4), [*axes, lane]
+
+
+@pytest.mark.parametrize("widest", [24, 48])
+def test_a_turning_circle_whose_neck_lost_both_sides_stays_on_its_street(dead_end, widest):
+    grid = metric_grid(300, 220)
+    ground, axes = dead_end
+    lines = without([ground.exterior, *ground.interiors], box(50, 100, 62, 120))
+    assert iou(label(grid, lines, axes, widest), burn_ground(grid, [ground])) > 0.995
+
+
+@pytest.mark.parametrize("widest", [24, 48])
+def test_the_circle_that_an_upper_road_cuts_off_is_road(dead_end, widest):
+    grid = metric_grid(300, 220)
+    ground, axes = dead_end
+    upper = LineString([(68, -90), (68, 310)])
+    edges = [upper.offset_curve(side) for side in (-6, 6)]
+    lines = [ground.exterior, *ground.interiors, *edges]
+    truth = burn_ground(grid, [ground, upper.buffer(6)])
+    assert iou(label(grid, lines, [*axes, upper], widest), truth) > 0.999
+
+
+@pytest.mark.parametrize("widest", [30, 60])
+def test_the_only_wide_street_is_one_where_a_narrow_one_joins_it(widest):
+    grid = metric_grid(400, 300)
+    axes = [LineString([(x, -90), (x, 390)]) for x in (40, 110, 180)]
+    axes += [LineString([(-90, y), (210, y)]) for y in (40, 120, 200, 280)]
+    near = shapely.union_all([axis.buffer(5) for axis in axes]).buffer(3).buffer(-3)
+    sides = [LineString([(330, -200), (330, 500)]).buffer(7)]
+    sides += [LineString([(330, 150), (600, 150)]).buffer(4)]
+    far = shapely.union_all(sides).buffer(3).buffer(-3)
+    axes += [LineString([(330, -100), (330, 400)]), LineString([(330, 150), (500, 150)])]
+    lines = [far.exterior, near.exterior, *near.interiors]
+    assert iou(label(grid, lines, axes, widest), burn_ground(grid, [near, far])) > 0.995

@@ -167,7 +167,7 @@ def gather_evidence(
     network = (length >= NETWORK_SHARE * length.sum()) & ~islands
     width = np.where(steady.all(axis=1), seen.sum(axis=1), np.nan)
     middle, usual, wide = street_widths(width, network[region], max_road_width)
-    many = _many_streets(region, stations.part, width <= ENCLOSED_WIDTH * wide, count)
+    many = _many_streets(region, stations.part, width, wide, count)
     network |= many & ~islands
     # However high the ceiling: what is wider is the far edge of a block that leaks.
     widest_seen = min(max_road_width, WIDE_LIMIT * wide)
@@ -333,15 +333,24 @@ def regions_of(places: np.ndarray, regions: np.ndarray, frame: Frame) -> np.ndar
 
 
 def _many_streets(
-    region: np.ndarray, part: np.ndarray, street: np.ndarray, count: int
+    region: np.ndarray, part: np.ndarray, width: np.ndarray, wide: float, count: int
 ) -> np.ndarray:
-    """Tell in which regions several centerlines run along streets for most of their length."""
+    """Tell in which regions several centerlines run along streets for most of their length.
+
+    One of these streets may be wider than the wide ones are here, if it keeps its width.
+    """
     keys, inverse = np.unique(region * (int(part.max()) + 1) + part, return_inverse=True)
-    share = np.bincount(inverse, weights=street) / np.bincount(inverse)
-    owner = keys[share >= 0.5] // (int(part.max()) + 1)
-    many = np.bincount(owner, minlength=count) >= NETWORK_LINES
-    many[0] = False
-    return many
+    among = np.bincount(inverse)
+    owner = keys // (int(part.max()) + 1)
+    street = np.bincount(inverse, weights=width <= ENCLOSED_WIDTH * wide) >= 0.5 * among
+    middle = group_medians(inverse, width, len(keys))
+    with np.errstate(invalid="ignore"):
+        alike = np.abs(width - middle[inverse]) <= EVEN / 2 * middle[inverse]
+        wider = (middle <= OPEN_WIDTH * wide) & ~street & (among * SPACING >= WINDOW)
+    wider &= np.bincount(inverse, weights=alike) >= 0.5 * among
+    many = np.bincount(owner[street], minlength=count)
+    many += (many > 0) & (np.bincount(owner[wider], minlength=count) > 0)
+    return np.asarray(many >= NETWORK_LINES) & (np.arange(count) > 0)
 
 
 def street_widths(

@@ -32,6 +32,8 @@ OUTLINE_RANK = 0.75
 NEVER = 3
 # Power of the aim by which a gap ranks as longer: less than the shortcuts in a crossing gain.
 AIM_RANK = 1.5
+# Cosines by which the ends of an arc aim differ by no more than this.
+ALIKE_AIM = 0.06
 # An end whose line bends may aim as badly as `AIM` allows if the other aims this well.
 BEST_AIM = 0.98
 # Cosine for a gap that lies over or under other lines, and by how much it ranks as longer.
@@ -50,10 +52,20 @@ CORNER = 0.7
 OUTLINE_SHARE = 2.0
 # Metres of line from which an end takes its direction.
 AIM_REACH = 3.0
+# Metres from which it takes it if that differs by more than this cosine says, as past a sharp
+# corner, and at least how many times the distance at which lines touch.
+TIP_REACH, BENT, STEPS = 1.0, 0.85, 3
 # Cosines for the end of a street: its two sides point the same way, and face each other.
 PARALLEL, ABREAST = 0.8, 0.5
 # Lines no longer than this many times the distance at which lines touch are no lines.
 STUB = 1.5
+# Length of the sum of two unit vectors that point in opposite directions.
+OPPOSITE = 0.45
+# Lines that are this many times as long in all as the distance at which they touch tell where
+# they go on.
+TELLING = 10
+# What is this many times as near as what two ends are joined to may be their partner as well.
+NEARER = 1.5
 # Metres that an end without a partner is drawn on to the next line ahead of it.
 ONWARD = 8.0
 # This many street lines and centerlines that end at one side of the box around all lines tell
@@ -111,7 +123,8 @@ def close_gaps(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> Chor
 
     In this order, no end twice: ends that face each other across a gap, or are the ends of
     one outline; the two sides of a street that ends open; ends that are merely near, as on
-    both sides of a corner; an end and the line ahead of it.
+    both sides of a corner; an end and one hidden by a line between; an end and the line ahead of
+    it. At last, what is left and what was joined in a doubtful way once more.
 
     Parameters
     ----------
@@ -127,14 +140,22 @@ def close_gaps(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> Chor
     """
     parts = _without_stubs(lines, touch)
     walls = Walls.from_lines(parts)
-    ends = loose_ends(parts, walls, touch)
+    ends, met = loose_ends(parts, walls, touch)
     taken = np.zeros(len(ends), bool)
     if len(ends) == 0:
         return Chords(np.empty(0, dtype=object), taken)
-    between, lost = _between_ends(ends, taken, walls, touch)
-    onward = _onward(ends, taken, shapely.STRtree(parts), touch)
+    pairs = _Pairs.of(ends, walls, touch)
+    kept, ranking, lost = _between_ends(ends, pairs, taken)
+    loose = ~taken
+    hidden = _to_hidden(ends, loose, met, walls, touch)
+    onward = _onward(ends, loose, shapely.STRtree(parts), touch)
+    again = _again(ends, pairs, kept, loose, ranking, touch)
+    kept = np.concatenate([kept, again])
+    between = _segments(ends.xy[pairs.one[kept]], ends.xy[pairs.two[kept]])
+    lost = np.concatenate([lost, ranking[2][again], np.ones(len(hidden), bool)])
     return Chords(
-        np.concatenate([between, onward]), np.concatenate([lost, np.zeros(len(onward), bool)])
+        np.concatenate([between, hidden, onward]),
+        np.concatenate([lost, np.zeros(len(onward), bool)]),
     )
 
 
@@ -196,14 +217,19 @@ def _ends(lines: np.ndarray) -> np.ndarray:
 
 
 def _between_ends(
-    ends: LooseEnds, taken: np.ndarray, walls: Walls, touch: float
-) -> tuple[np.ndarray, np.ndarray]:
+    ends: LooseEnds, pairs: _Pairs, taken: np.ndarray
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
     """Join pairs of ends, the shortest and best aimed first; mark them as taken.
 
     Straight ones first: once they are known, others turn out to be the last gap of an outline. So
     do some once all are joined that may be in any case.
+
+    Returns
+    -------
+    kept, ranking, lost
+        Numbers of the pairs; how all are ranked if no end is known as one side of a gap, as
+        `_Pairs.ranked` tells; ``(kept,)`` bool, whether a piece of one line is missing there.
     """
-    pairs = _Pairs.of(ends, walls, touch)
     kept = gaps = np.empty(0, np.int64)
     loose = ~taken
     for longest in (WIDEST, WIDEST_SURE, np.inf, np.inf):
@@ -213,14 +239,7 @@ def _between_ends(
         ranked = candidates[
             np.lexsort([of[candidates] for of in (pairs.two, pairs.one, rank, order)])
         ]
-        used: set[int] = set()
-        chosen = []
-        one, two = pairs.one[ranked].tolist(), pairs.two[ranked].tolist()
-        for index, *pair in zip(ranked.tolist(), one, two, strict=True):
-            if used.isdisjoint(pair):
-                used.update(pair)
-                chosen.append(index)
-        found = np.array(chosen, np.int64)
+        found = _matched(pairs, ranked)
         if np.isfinite(longest):
             straight = lost[found] & (pairs.aim[found] >= STRAIGHT_AIM)
             found = found[straight & (pairs.length[found] <= longest)]
@@ -228,7 +247,60 @@ def _between_ends(
         gaps = np.concatenate([gaps, found[lost[found]]])
         loose[pairs.one[gaps]] = loose[pairs.two[gaps]] = False
         taken[pairs.one[kept]] = taken[pairs.two[kept]] = True
-    return _segments(ends.xy[pairs.one[kept]], ends.xy[pairs.two[kept]]), lost[kept]
+    return kept, pairs.ranked(ends, last, np.ones(len(ends), bool)), lost[kept]
+
+
+def _again(
+    ends: LooseEnds,
+    pairs: _Pairs,
+    kept: np.ndarray,
+    loose: np.ndarray,
+    ranking: tuple[np.ndarray, np.ndarray, np.ndarray],
+    touch: float,
+) -> np.ndarray:
+    """Return pairs to join though one end or both are joined to others, no end twice.
+
+    An end that is left has lost its partner to another one, or the corner between them is large.
+    And where a street's mouth or an outline's gap was closed first, its lines may go on as well.
+
+    Parameters
+    ----------
+    ends, pairs, kept, ranking
+        The ends; their pairs, those joined, and how they were ranked.
+    loose
+        ``(ends,)`` bool: joined to nothing so far.
+    touch
+        Metres within which lines count as touching.
+    """
+    rank, order, lost = ranking
+    one, two = pairs.one, pairs.two
+    plausible = lost & (order < NEVER)
+    corner = pairs.corner & ~pairs.across & (pairs.length <= WIDEST_SURE)
+    found = (loose[one] | loose[two]) & (plausible | corner)
+    straight = lost & (pairs.aim >= STRAIGHT_AIM)
+    sure = np.zeros(len(ends), bool)
+    sure[one[kept[straight[kept]]]] = sure[two[kept[straight[kept]]]] = True
+    held = np.zeros(len(ends))
+    held[one[kept]] = held[two[kept]] = pairs.length[kept]
+    much_nearer = NEARER * pairs.length <= np.minimum(held[one], held[two])
+    found |= plausible & (straight | much_nearer) & ~sure[one] & ~sure[two]
+    # Lines that were traced from a raster break into pieces that aim nowhere.
+    found &= np.minimum(ends.extent[one], ends.extent[two]) >= TELLING * touch
+    found[kept] = False
+    candidates = np.flatnonzero(found)
+    return _matched(pairs, candidates[np.lexsort([rank[candidates], order[candidates]])])
+
+
+def _matched(pairs: _Pairs, ranked: np.ndarray) -> np.ndarray:
+    """Return those of some pairs, best first, that share no end with a better one."""
+    used: set[int] = set()
+    chosen = []
+    one, two = pairs.one[ranked].tolist(), pairs.two[ranked].tolist()
+    for index, *pair in zip(ranked.tolist(), one, two, strict=True):
+        if used.isdisjoint(pair):
+            used.update(pair)
+            chosen.append(index)
+    return np.array(chosen, np.int64)
 
 
 @dataclass(frozen=True)
@@ -275,7 +347,8 @@ class _Pairs:
         abreast = dot(ends.outward[one], ends.outward[two]) >= PARALLEL
         abreast &= np.maximum(np.abs(ahead), np.abs(back)) <= ABREAST
         # Few of those far apart may be joined at all.
-        hopeful = np.maximum(ahead, back) >= STRAIGHT_AIM
+        best, aim = np.maximum(ahead, back), np.minimum(ahead, back)
+        hopeful = (best >= STRAIGHT_AIM) | _arc(aim, best, aim > 0)
         hopeful |= ends.chain[one] == ends.chain[two]
         near = length <= np.where(hopeful, WIDEST_SURE, WIDEST)
         kept = np.flatnonzero(near | abreast)
@@ -326,7 +399,7 @@ class _Pairs:
         outline &= ends.extent[self.one] >= OUTLINE_SHARE * length
         outline |= last
         best = np.maximum(self.ahead, self.back)
-        straight = _straight(aim, best)
+        straight = _straight(aim, best) | _arc(aim, best, self.bend)
         near = length <= np.where(outline | straight, WIDEST_SURE, WIDEST)
         between = straight & near & (length > WIDEST)
         between[between] = _other_ends(ends, self.one[between], self.two[between], loose)
@@ -358,6 +431,11 @@ def _straight(aim: np.ndarray, best: np.ndarray) -> np.ndarray:
     return np.asarray((aim >= STRAIGHT_AIM) | ((aim >= AIM) & (best >= BEST_AIM)))
 
 
+def _arc(aim: np.ndarray, best: np.ndarray, bend: np.ndarray) -> np.ndarray:
+    """Tell which pairs aim at each other as the ends of an arc do: alike, on the same side."""
+    return np.asarray(bend & (aim >= AIM) & (best - aim <= ALIKE_AIM))
+
+
 def _last_gaps(ends: LooseEnds, pairs: _Pairs, gaps: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """Tell which pairs are the only two ends left of what the gaps known so far join."""
     count = int(ends.chain.max()) + 1
@@ -376,9 +454,38 @@ def _last_gaps(ends: LooseEnds, pairs: _Pairs, gaps: np.ndarray, taken: np.ndarr
     return np.asarray(found & (extent[of] >= CLOSED_SHARE * pairs.length))
 
 
-def _onward(ends: LooseEnds, taken: np.ndarray, tree: shapely.STRtree, touch: float) -> np.ndarray:
+def _to_hidden(
+    ends: LooseEnds, loose: np.ndarray, met: LooseEnds, walls: Walls, touch: float
+) -> np.ndarray:
+    """Join ends that are left to ends that touch a line by chance; they are loose no more.
+
+    Where a line breaks off just as it passes over or under another one, its end looks like a
+    corner. The other end of the gap aims straight at it.
+    """
+    left = np.flatnonzero(loose)
+    if len(left) == 0 or len(met) == 0:
+        return np.empty(0, dtype=object)
+    near = cKDTree(ends.xy[left]).query_ball_tree(cKDTree(met.xy), WIDEST_SURE)
+    one = np.repeat(left, [len(found) for found in near])
+    two = np.array([at for found in near for at in found], np.int64)
+    span = met.xy[two] - ends.xy[one]
+    length = np.linalg.norm(span, axis=1)
+    heading = span / np.maximum(length, np.finfo(float).tiny)[:, np.newaxis]
+    aim = np.minimum(dot(ends.outward[one], heading), -dot(met.outward[two], heading))
+    fit = (aim >= STRAIGHT_AIM) & (length > ONWARD)
+    fit &= np.minimum(ends.extent[one], met.extent[two]) >= TELLING * touch
+    fit = np.flatnonzero(fit)
+    fit = fit[np.argsort(length[fit], kind="stable")]
+    fit = fit[np.unique(one[fit], return_index=True)[1]]
+    chords = _shortened(ends.xy[one[fit]], met.xy[two[fit]], touch)
+    fit = fit[~walls.crossed(chords[:, 0], chords[:, 1])]
+    loose[one[fit]] = False
+    return _segments(ends.xy[one[fit]], met.xy[two[fit]])
+
+
+def _onward(ends: LooseEnds, loose: np.ndarray, tree: shapely.STRtree, touch: float) -> np.ndarray:
     """Draw each end that is left on to the first line ahead of it, if that is near."""
-    left = np.flatnonzero(~taken)
+    left = np.flatnonzero(loose)
     start = ends.xy[left] + touch * ends.outward[left]
     rays = np.asarray(
         shapely.linestrings(np.stack([start, start + ONWARD * ends.outward[left]], axis=1))
@@ -391,12 +498,13 @@ def _onward(ends: LooseEnds, taken: np.ndarray, tree: shapely.STRtree, touch: fl
     nearest = np.full(len(left), np.inf)
     np.minimum.at(nearest, ray, reach)
     met = np.isfinite(nearest)
+    loose[left[met]] = False
     tips = start[met] + (nearest[met, np.newaxis] + touch / 4) * ends.outward[left][met]
     return _segments(ends.xy[left][met], tips)
 
 
-def loose_ends(parts: np.ndarray, walls: Walls, touch: float) -> LooseEnds:
-    """Find ends of lines that touch no other line.
+def loose_ends(parts: np.ndarray, walls: Walls, touch: float) -> tuple[LooseEnds, LooseEnds]:
+    """Find ends of lines that touch no other line, and those that do.
 
     Parameters
     ----------
@@ -409,7 +517,7 @@ def loose_ends(parts: np.ndarray, walls: Walls, touch: float) -> LooseEnds:
 
     Returns
     -------
-    LooseEnds
+    loose, met
         In the order of the lines, all starts before all ends.
     """
     closed = shapely.is_closed(parts)
@@ -428,20 +536,44 @@ def loose_ends(parts: np.ndarray, walls: Walls, touch: float) -> LooseEnds:
     chain = connected_components(links, directed=False)[1]
     length = shapely.length(parts)
     extent = np.bincount(chain, weights=length, minlength=1)
+    xy = shapely.get_coordinates(points)
+    outward, size = _directions(parts, length, xy, AIM_REACH)
+    if touch * STEPS <= TIP_REACH:
+        # Past a corner, only what lies after it tells where the line goes on.
+        tip, of_tip = _directions(parts, length, xy, TIP_REACH)
+        bent = dot(tip, outward) < BENT * size * of_tip
+        outward[bent], size[bent] = tip[bent], of_tip[bent]
+    usable = (size > 0) & ~np.tile(closed, 2)
+    outward /= np.where(size > 0, size, 1)[:, np.newaxis]
+    # What a line only passes has arms on both sides of it.
+    arms, ways = np.zeros((len(points), 2)), np.zeros(len(points), np.int64)
+    for tips in (walls.starts, walls.ends):
+        way = tips[segment[meets]] - xy[point[meets]]
+        far = np.linalg.norm(way, axis=1)
+        those = far > touch
+        np.add.at(arms, point[meets][those], way[those] / far[those, np.newaxis])
+        np.add.at(ways, point[meets][those], 1)
+    passed = (ways > 2) | ((ways == 2) & (np.linalg.norm(arms, axis=1) <= OPPOSITE))
+    of_end = chain[owner]
+    loose, met = (
+        LooseEnds(xy[those], outward[those], of_end[those], extent[of_end[those]])
+        for those in (usable & ~touched, usable & touched & passed)
+    )
+    return loose, met
+
+
+def _directions(
+    parts: np.ndarray, length: np.ndarray, xy: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``(2 n, 2)`` ways to all starts, then ends, from `reach` within, and their lengths."""
     inner = np.concatenate(
         [
-            shapely.line_interpolate_point(parts, np.minimum(AIM_REACH, length)),
-            shapely.line_interpolate_point(parts, np.maximum(length - AIM_REACH, 0)),
+            shapely.line_interpolate_point(parts, np.minimum(reach, length)),
+            shapely.line_interpolate_point(parts, np.maximum(length - reach, 0)),
         ]
     )
-    xy = shapely.get_coordinates(points)
     outward = xy - shapely.get_coordinates(inner)
-    size = np.linalg.norm(outward, axis=1)
-    loose = ~touched & (size > 0) & ~np.tile(closed, 2)
-    chain_of_end = chain[owner[loose]]
-    return LooseEnds(
-        xy[loose], outward[loose] / size[loose, np.newaxis], chain_of_end, extent[chain_of_end]
-    )
+    return outward, np.linalg.norm(outward, axis=1)
 
 
 def _without_stubs(lines: Sequence[BaseGeometry] | np.ndarray, touch: float) -> np.ndarray:

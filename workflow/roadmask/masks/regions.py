@@ -25,6 +25,15 @@ from shapely.geometry.base import BaseGeometry
 
 from roadmask.burn import burn_lines, sides_of_lines
 from roadmask.grid import Grid
+from roadmask.masks.circles import (
+    BEYOND_METRES,
+    BEYOND_SHARE,
+    TRUSTED,
+    WIDEST_CIRCLE,
+    cells_of,
+    street_ends,
+    turning_circles,
+)
 from roadmask.masks.connected import Connected
 from roadmask.masks.evidence import (
     AROUND,
@@ -82,14 +91,8 @@ COARSE = 1.0
 STRAIGHTENED = 0.5
 # Share of the half width, and of the way to the wall in sight, that is surely street.
 SURE_OF_WIDTH, SURE_OF_SIGHT = 0.7, 0.9
-# How far beyond its half width a street may reach.
-BEYOND_SHARE, BEYOND_METRES = 1.15, 1.5
-# Metres: radius of the widest turning circle.
-WIDEST_CIRCLE = 18.0
 # Share of a piece cut off by an upper road that its street must cover.
 COVERED = 0.7
-# Share of a centerline that must be known as a street's for the rest of it to count.
-TRUSTED = 0.5
 # Cells whose pixels are changed at once, which bounds the memory where much is.
 CELLS = 2**17
 # Label of pixels that wait for a neighbour's.
@@ -101,6 +104,8 @@ TOUCH = 0.99
 MEETING = 3
 # Widths of a piece's end from there to where it surely goes on.
 DEEP = 1.5
+# Where a street's own line keeps this share of its whole width or less, it is no wider there.
+NARROWED = 0.4
 
 
 @dataclass(frozen=True)
@@ -182,8 +187,9 @@ def label_regions(
     if len(lines) == 0:
         return RegionLabels(np.full(grid.shape, UNKNOWN, np.uint8), _counts())
     touch = TOUCH * min(frame.pixel)
-    extent = (grid.width * frame.pixel[0], grid.height * frame.pixel[1])
-    edges = data_edges(lines, axes, extent, touch)
+    edges = data_edges(
+        lines, axes, (grid.width * frame.pixel[0], grid.height * frame.pixel[1]), touch
+    )
     chords = close_gaps(np.concatenate([lines, edges]), touch)
     chords = Chords(
         np.concatenate([chords.lines, edges]),
@@ -246,7 +252,16 @@ def label_regions(
         islands,
     )
     below = below_levels(stations, evidence, terrain)
-    road = evidence.road | below
+    ending = street_ends(
+        stations,
+        evidence,
+        regions,
+        frame,
+        (terrain.regions, terrain.frame),
+        areas,
+        ~islands & (evidence.at_level | (mouths > 0)) & (thickness <= WIDEST_CIRCLE),
+    )
+    road = evidence.road | below | ending
     opened, half_open = open_pieces(
         chords,
         sides,
@@ -266,7 +281,7 @@ def label_regions(
     sides_of_pixels = [sides_of_lines(street_lines, grid), sides_of_lines(chords.lines, in_frame)]
     settle_line_pixels(labels, closed, sides_of_pixels)
     rules = np.select(
-        [evidence.network, evidence.road, below, opened, half_open, evidence.used],
+        [evidence.network, evidence.road | ending, below, opened, half_open, evidence.used],
         REGION_RULES[:-1],
         REGION_RULES[-1],
     )
@@ -490,7 +505,11 @@ def below_levels(stations: Stations, evidence: Evidence, terrain: Terrain) -> np
     share = np.bincount(stations.part, weights=evidence.source) / np.bincount(stations.part)
     trusted = (share >= TRUSTED)[stations.part]
     chosen = look_up(evidence.at_level, small)
-    draw_strip(within, terrain.frame, stations, evidence.cover, trusted, chosen)
+    # A ramp is as wide as its highway only where they are one.
+    narrow = np.maximum(evidence.seen, evidence.half) < NARROWED * evidence.cover
+    own = evidence.steady & narrow
+    reach = np.where(own, evidence.seen, evidence.cover)
+    draw_strip(within, terrain.frame, stations, reach, trusted, chosen)
     circle = turning_circles(stations, terrain.depth, terrain.frame)
     ends_there = evidence.at_level[small[cells_of(stations, terrain.frame, small.shape)]]
     draw_discs(within, terrain.frame, stations, circle, trusted & ends_there)
@@ -721,23 +740,6 @@ def draw_streets(
     sure = np.minimum(SURE_OF_WIDTH * half, SURE_OF_SIGHT * evidence.seen)
     draw_strip(street, frame, stations, sure, near_wall & evidence.source)
     return street > 0, reach
-
-
-def turning_circles(stations: Stations, depth: np.ndarray, frame: Frame) -> np.ndarray:
-    """Return ``(n,)`` metres around each station that belong to it if its street ends there.
-
-    A turning circle is wider than its street: all that is as far from lines belongs to it.
-    """
-    here = np.minimum(depth[cells_of(stations, frame, depth.shape)], WIDEST_CIRCLE)
-    return np.asarray(BEYOND_SHARE * here + BEYOND_METRES)
-
-
-def cells_of(
-    stations: Stations, frame: Frame, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows and columns of the pixels that stations lie in or are nearest to."""
-    column, row = np.floor(frame.to_pixels(stations.xy)).astype(np.int64).T
-    return np.clip(row, 0, shape[0] - 1), np.clip(column, 0, shape[1] - 1)
 
 
 def _counts(
