@@ -323,7 +323,7 @@ def test_the_same_lessons_teach_the_same(sheet, taught, network, monkeypatch, tm
 
 
 def test_a_file_answers_as_keras_does(network, tmp_path):
-    model = network.build(np.full(4, 100, np.float32), np.full(4, 50, np.float32))
+    model = network.build(np.full(4, 100, np.float32), np.full(4, 50, np.float32), 0.3)
     network.write(tmp_path / "even.onnx", model, is_taught=True)
     cells = np.random.default_rng(1).uniform(0, 255, (1, 32, 48, 4)).astype(np.float32)
     session = onnxruntime.InferenceSession(
@@ -331,6 +331,20 @@ def test_a_file_answers_as_keras_does(network, tmp_path):
     )
     (answer,) = session.run(None, {seeing.CELLS: cells})
     np.testing.assert_allclose(answer, model(cells, training=False).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_a_network_begins_with_the_share_of_road(network, share, monkeypatch):
+    # Ground that is the same everywhere tells nothing: all that is said of it is the share.
+    label = np.zeros((128, 128), np.uint8)
+    label.flat[: round(share * label.size)] = 1
+    label = np.random.default_rng(5).permuted(label.ravel()).reshape(label.shape)
+    lesson = Lesson(np.full((128, 128, 4), 90, np.float32), label)
+    monkeypatch.setattr(network, "STEPS", 1)
+    monkeypatch.setattr(network, "RATE", 1e-9)
+    model = network.learn([lesson], 4)
+    nothing = np.full((1, 32, 32, 4), 90, np.float32)
+    np.testing.assert_allclose(model(nothing, training=False), share, atol=0.01)
 
 
 def test_crops_keep_picture_and_label_together(network):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ LEAST_DEVIATION = 1e-3
 CONTRAST, SHADE, HUE = (0.8, 1.25), 0.25, 0.1
 
 
-def build(mean: Values, deviation: Values) -> keras.Model:
+def build(mean: Values, deviation: Values, road: float) -> keras.Model:
     """Return an untaught U-Net (Ronneberger et al. 2015) from cells to probabilities of road.
 
     It works on pairs of cells in both directions, which takes a third of the time.
@@ -52,6 +53,10 @@ def build(mean: Values, deviation: Values) -> keras.Model:
     ----------
     mean, deviation
         ``(values,)`` of what cells hold.
+    road
+        Share of them that are road, which the network says of everything to begin with (Lin et
+        al. 2017, "Focal loss"). From an even chance on, where road is rare, it first learns to
+        know other ground, and of road that it is none: then nothing is road with more than 0.5.
     """
     picture = keras.Input((None, None, len(mean)), name=CELLS)
     scale = 1 / np.maximum(deviation, LEAST_DEVIATION)
@@ -70,7 +75,13 @@ def build(mean: Values, deviation: Values) -> keras.Model:
         features = keras.layers.UpSampling2D(interpolation="bilinear")(features)
         features = keras.layers.Concatenate()([features, kept[level]])
         features = _twice(features, CHANNELS[max(level - 1, 0)], f"up{level}")
-    odds = keras.layers.Conv2DTranspose(1, 2, strides=2, name=LOGITS)(features)
+    odds = keras.layers.Conv2DTranspose(
+        1,
+        2,
+        strides=2,
+        bias_initializer=keras.initializers.Constant(math.log(road / (1 - road))),
+        name=LOGITS,
+    )(features)
     likeness = keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITY)(odds)
     return keras.Model(picture, likeness, name="looks")
 
@@ -93,13 +104,14 @@ def learn(lessons: Sequence[Lesson], values: int) -> keras.Model:
     """
     start_tensorflow(1, SEED)
     if not lessons:
-        return build(np.zeros(values, np.float32), np.ones(values, np.float32))
+        return build(np.zeros(values, np.float32), np.ones(values, np.float32), 0.5)
     known = np.concatenate([lesson.values[lesson.label != UNKNOWN] for lesson in lessons])
     deviation = known.std(axis=0)
-    model = build(known.mean(axis=0), deviation)
+    labels = np.concatenate([lesson.label[lesson.label != UNKNOWN] for lesson in lessons])
+    model = build(known.mean(axis=0), deviation, float(np.mean(labels > 0)))
     precision = fast_precision(model)
     log.info("%d cells to learn from, arithmetic: %s", len(known), precision)
-    del known
+    del known, labels
     twin = training_twin(model, precision)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, STEPS))
     optimizer.build(twin.trainable_variables)
