@@ -42,6 +42,8 @@ from roadmask.style import UNKNOWN
 UTM = CRS.from_epsg(32618)
 FEET = CRS.from_epsg(2263)
 PIXEL = 0.15
+# Enough for the drawn streets.
+FEW_STEPS = 80
 SIDE = 1200
 STREET = 60
 
@@ -93,7 +95,7 @@ def taught(
     folder = tmp_path_factory.mktemp("networks")
     paths = [folder / f"{half}.onnx" for half in HALVES]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, "STEPS", 40)
+        patch.setattr(network, "STEPS", FEW_STEPS)
         for half, path in zip(HALVES, paths, strict=True):
             assert main(learn_command(*sheet, half, path)) == 0
     return paths
@@ -313,7 +315,7 @@ def test_one_look_outvotes_no_other():
 
 
 def test_the_same_lessons_teach_the_same(sheet, taught, network, monkeypatch, tmp_path):
-    monkeypatch.setattr(network, "STEPS", 40)
+    monkeypatch.setattr(network, "STEPS", FEW_STEPS)
     again = tmp_path / "even.onnx"
     assert main(learn_command(*sheet, "even", again)) == 0
     cells = np.random.default_rng(1).uniform(0, 255, (64, 64, 4)).astype(np.float32)

@@ -132,12 +132,17 @@ def test_a_gap_that_begins_where_its_line_crosses_another_is_closed():
     assert 17.0 not in chord_lengths([side, corner, rest])
 
 
-def test_a_large_corner_is_closed_where_nothing_else_may_be():
+def test_a_corner_as_large_as_a_mouth_stays_open():
+    """Where whole lines are missing, ends that are left meet so across a street."""
     up, left = LineString([(0, 0), (0, 58)]), LineString([(100, 72), (6, 72)])
-    assert chord_lengths([up, left]) == [15.2]
-    # The first line goes on from past its own corner.
-    bent = LineString([(0, 0), (0, 60), (1.5, 60)])
-    assert 14.3 in chord_lengths([bent, LineString([(14.5, 0), (14.5, 54)])])
+    assert chord_lengths([up, left]) == []
+    small = LineString([(100, 68), (6, 68)])
+    assert chord_lengths([up, small]) == [11.7]
+
+
+def test_a_line_goes_on_from_past_its_own_corner():
+    bent = LineString([(0, 0), (0, 60), (1.1, 60)])
+    assert chord_lengths([bent, LineString([(100, 60), (16.1, 60)])]) == [15.0]
 
 
 @pytest.mark.parametrize("widest", [40, 80])

@@ -260,8 +260,9 @@ def _again(
 ) -> np.ndarray:
     """Return pairs to join though one end or both are joined to others, no end twice.
 
-    An end that is left has lost its partner to another one, or the corner between them is large.
-    And where a street's mouth or an outline's gap was closed first, its lines may go on as well.
+    An end that is left has lost its partner to another one. And where a street's mouth or an
+    outline's gap was closed first, its lines may go on as well. Corners as large as a street's
+    mouth stay open: where whole lines are missing, ends meet so by chance.
 
     Parameters
     ----------
@@ -275,8 +276,7 @@ def _again(
     rank, order, lost = ranking
     one, two = pairs.one, pairs.two
     plausible = lost & (order < NEVER)
-    corner = pairs.corner & ~pairs.across & (pairs.length <= WIDEST_SURE)
-    found = (loose[one] | loose[two]) & (plausible | corner)
+    found = (loose[one] | loose[two]) & plausible
     straight = lost & (pairs.aim >= STRAIGHT_AIM)
     sure = np.zeros(len(ends), bool)
     sure[one[kept[straight[kept]]]] = sure[two[kept[straight[kept]]]] = True
