@@ -132,12 +132,15 @@ def test_a_gap_that_begins_where_its_line_crosses_another_is_closed():
     assert 17.0 not in chord_lengths([side, corner, rest])
 
 
-def test_a_corner_as_large_as_a_mouth_stays_open():
-    """Where whole lines are missing, ends that are left meet so across a street."""
-    up, left = LineString([(0, 0), (0, 58)]), LineString([(100, 72), (6, 72)])
-    assert chord_lengths([up, left]) == []
-    small = LineString([(100, 68), (6, 68)])
-    assert chord_lengths([up, small]) == [11.7]
+def test_a_corner_as_large_as_a_mouth_is_closed_if_one_end_aims_straight_at_it():
+    """Where whole lines are missing, ends that are left meet by chance across a street."""
+    up = LineString([(0, 0), (0, 58)])
+    assert chord_lengths([up, LineString([(100, 74), (1, 74)])]) == [16.0]
+    # Neither aims straight at the other's end; the other turns away.
+    assert chord_lengths([up, LineString([(100, 72), (6, 72)])]) == []
+    assert chord_lengths([up, LineString([(100, 74), (-1, 74)])]) == []
+    # A small corner may be rounded.
+    assert chord_lengths([up, LineString([(100, 68), (6, 68)])]) == [11.7]
 
 
 def test_a_line_goes_on_from_past_its_own_corner():

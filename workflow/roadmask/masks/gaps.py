@@ -260,9 +260,10 @@ def _again(
 ) -> np.ndarray:
     """Return pairs to join though one end or both are joined to others, no end twice.
 
-    An end that is left has lost its partner to another one. And where a street's mouth or an
-    outline's gap was closed first, its lines may go on as well. Corners as large as a street's
-    mouth stay open: where whole lines are missing, ends meet so by chance.
+    An end that is left has lost its partner to another one, or the corner between two of them is
+    large. And where a street's mouth or an outline's gap was closed first, its lines may go on as
+    well. Of corners as large as a street's mouth only those count that one end aims straight at
+    and the other does not turn away from: where whole lines are missing, ends meet by chance.
 
     Parameters
     ----------
@@ -276,7 +277,9 @@ def _again(
     rank, order, lost = ranking
     one, two = pairs.one, pairs.two
     plausible = lost & (order < NEVER)
-    found = (loose[one] | loose[two]) & plausible
+    corner = pairs.corner & ~pairs.across & (pairs.length <= WIDEST_SURE) & (pairs.aim > 0)
+    corner &= np.maximum(pairs.ahead, pairs.back) >= BEST_AIM
+    found = ((loose[one] | loose[two]) & plausible) | (loose[one] & loose[two] & corner)
     straight = lost & (pairs.aim >= STRAIGHT_AIM)
     sure = np.zeros(len(ends), bool)
     sure[one[kept[straight[kept]]]] = sure[two[kept[straight[kept]]]] = True
