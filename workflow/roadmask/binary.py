@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from types import TracebackType
+from typing import Self
 from xml.sax.saxutils import escape
 
 import rasterio
@@ -17,7 +19,26 @@ LINE = 4096
 LINES = 2**30
 
 
-class LocalBytes:
+class _ClosedAtLast(ABC):
+    """What ``with`` closes."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class LocalBytes(_ClosedAtLast):
     """Bytes of a file on a disk.
 
     Attributes
@@ -42,19 +63,8 @@ class LocalBytes:
         """Close the file."""
         self._file.close()
 
-    def __enter__(self) -> LocalBytes:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class RemoteBytes:
+class RemoteBytes(_ClosedAtLast):
     """Bytes of a file inside an archive or on a server (``/vsizip/``, ``/vsicurl/`` …).
 
     rasterio has no call that reads bytes, but GDAL's raw raster format maps bytes to
@@ -91,17 +101,6 @@ class RemoteBytes:
     def close(self) -> None:
         """Close the file."""
         self._raster.close()
-
-    def __enter__(self) -> RemoteBytes:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 Bytes = LocalBytes | RemoteBytes
